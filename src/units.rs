@@ -1,0 +1,165 @@
+//! The few values that every room passes to another: a telephone number, the
+//! names of a call and of an attempt at one, a button, a block of sound.
+//!
+//! **Words.** *sample*: one number. *block*: 20 ms of samples. *packet*: one
+//! media message. *period*: what ALSA wakes us for. *frame*: only in
+//! `edge/alsa.rs`.
+
+use std::fmt;
+
+use heapless::String;
+
+/// Milliseconds of sound in one block, and in one packet on the wire.
+pub const BLOCK_MS: u32 = 20;
+
+/// A telephone number in E.164 form: `+`, then 2 to 15 digits, the first not 0
+/// (ITU-T E.164 §6). It was checked when it was made.
+///
+/// `Display` and `Debug` show the last three digits only, since logs travel;
+/// [`as_str`](Self::as_str) is the whole number, for the wire and the record.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct E164(String<16>);
+
+impl E164 {
+    /// Takes `text` with the spaces, dots, hyphens and brackets people write.
+    ///
+    /// # Errors
+    /// Says what is wrong in words for the person who typed it.
+    pub fn parse(text: &str) -> Result<Self, BadNumber> {
+        let mut number = String::new();
+        for c in text.trim().chars() {
+            match c {
+                ' ' | '-' | '.' | '(' | ')' => {}
+                '+' if number.is_empty() => _ = number.push('+'),
+                '0'..='9' if number.is_empty() => return Err(BadNumber::NoPlus),
+                '0' if number == "+" => return Err(BadNumber::LeadingZero),
+                '0'..='9' => number.push(c).map_err(|_| BadNumber::Length)?,
+                other => return Err(BadNumber::Character(other)),
+            }
+        }
+        match number.len() {
+            3..=16 => Ok(Self(number)),
+            _ => Err(BadNumber::Length),
+        }
+    }
+
+    /// The whole number, `+` and digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.len().saturating_sub(3);
+        write!(f, "+…{}", &self.0[shown.max(1)..])
+    }
+}
+
+impl fmt::Debug for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not an E.164 number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadNumber {
+    /// It starts with a digit.
+    #[error("a number starts with + and the country code, like +4930123456")]
+    NoPlus,
+    /// `+0…`: no country code starts with 0.
+    #[error("no country code starts with 0; write +49 30 …, not +0 30 …")]
+    LeadingZero,
+    /// Fewer than 2 or more than 15 digits.
+    #[error("a number has 2 to 15 digits after the +")]
+    Length,
+    /// Something that is neither a digit nor a separator.
+    #[error("{0:?} does not belong in a telephone number")]
+    Character(char),
+}
+
+/// The service's name for a call: a UUID today, any text of 1 to 64 visible
+/// ASCII characters that is safe in a URL path to us.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CallId(String<64>);
+
+impl CallId {
+    /// `None` when `text` is empty, too long, or holds anything but letters,
+    /// digits, `-`, `_`, `.` and `:`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+        let fits = !text.is_empty() && text.bytes().all(safe) && !matches!(text, "." | "..");
+        fits.then(|| String::try_from(text).ok())?.map(Self)
+    }
+
+    /// The name as the service wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One POST to place a call, counted from 1 since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub u32);
+
+/// One media WebSocket, counted from 1 since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u32);
+
+/// A button, by its place in the configuration, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ButtonId(pub u8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_numbers_are_read() {
+        for text in ["+4930123456", " +49 30 12-34.56 ", "+(49)30123456"] {
+            assert_eq!(E164::parse(text).unwrap().as_str(), "+4930123456", "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_numbers_say_why() {
+        let cases = [
+            ("", BadNumber::Length),
+            ("+", BadNumber::Length),
+            ("+1", BadNumber::Length),
+            ("+1234567890123456", BadNumber::Length),
+            ("4930123456", BadNumber::NoPlus),
+            ("+049", BadNumber::LeadingZero),
+            ("+49x", BadNumber::Character('x')),
+            ("+49+30", BadNumber::Character('+')),
+            ("+٤٩", BadNumber::Character('٤')),
+        ];
+        for (text, want) in cases {
+            assert_eq!(E164::parse(text), Err(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn shown_numbers_are_masked() {
+        assert_eq!(E164::parse("+4930123456").unwrap().to_string(), "+…456");
+        assert_eq!(format!("{:?}", E164::parse("+12").unwrap()), "+…12");
+    }
+
+    #[test]
+    fn call_ids_are_safe_in_a_path() {
+        assert!(CallId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11").is_some());
+        for bad in ["", "..", "a/b", "a b", "a?b", &"x".repeat(65)] {
+            assert_eq!(CallId::parse(bad), None, "{bad}");
+        }
+    }
+}
