@@ -1,1 +1,2 @@
+//! The callbox program: its arguments, and nothing else.
 fn main() {}
