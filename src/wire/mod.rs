@@ -1,1 +1,3 @@
-//! Skeleton of `wire`.
+//! Bytes to messages and back: nothing here reads, writes or waits.
+/// The control socket's language.
+pub mod control;
