@@ -1,1 +1,3 @@
-//! Skeleton of `wire`.
+//! Bytes to messages and back: REST bodies and errors, handshake, media frames.
+
+pub mod rest;
