@@ -1,3 +1,5 @@
 //! The system: sound cards, lines, sockets, files.
 
+pub mod alsa;
+pub mod card;
 pub mod realtime;
