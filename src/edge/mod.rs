@@ -3,3 +3,4 @@
 pub mod alsa;
 pub mod card;
 pub mod realtime;
+pub mod virtual_card;
