@@ -90,7 +90,7 @@ pub struct Timeouts {
     pub look_up: Duration,
     /// Hang-up. Default 8 s; it is repeated, so there is no use in more.
     pub hang_up: Duration,
-    /// The request that keeps the connection open. Default 5 s: one that takes
+    /// The request that keeps the connection open. Default 6 s: one that takes
     /// longer is dead, and a new one is made.
     pub warm: Duration,
     /// How long a kept connection is trusted after its last answer. Default
@@ -107,7 +107,7 @@ impl Default for Timeouts {
             place: Duration::from_secs(15),
             look_up: Duration::from_secs(8),
             hang_up: Duration::from_secs(8),
-            warm: Duration::from_secs(5),
+            warm: Duration::from_secs(6),
             trust_kept: Duration::from_secs(60),
         }
     }
@@ -221,6 +221,7 @@ struct Shared {
     base: BaseUrl,
     number: PhoneNumberId,
     timeouts: Timeouts,
+    key: ApiKey,
     trace: Arc<Trace>,
     /// Requests under way on the press line.
     on_press_line: AtomicUsize,
@@ -254,6 +255,7 @@ impl Rest {
             press: client(&config, tls.clone())?,
             other: client(&config, tls)?,
             base: config.base_url,
+            key: config.api_key,
             number: config.phone_number_id,
             timeouts: config.timeouts,
             trace,
@@ -432,7 +434,10 @@ impl Rest {
     async fn send(&self, request: RequestBuilder, limit: usize) -> Result<Reply, reqwest::Error> {
         let mut response = request.send().await?;
         self.note_date(response.headers());
-        let body = read_body(&mut response, limit).await;
+        let mut body = read_body(&mut response, limit).await;
+        if let Read::Whole(bytes) = &mut body {
+            blot(bytes, self.shared.key.0.as_bytes());
+        }
         let headers = std::mem::take(response.headers_mut());
         Ok(Reply {
             status: response.status().as_u16(),
@@ -559,6 +564,19 @@ async fn read_body(response: &mut Response, limit: usize) -> Read {
             Ok(None) => return Read::Whole(body),
             Err(_) => return Read::Truncated,
         }
+    }
+}
+
+/// Makes every `secret` in `bytes` unreadable: an answer that repeats the key
+/// must not carry it into a log.
+fn blot(bytes: &mut [u8], secret: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = bytes[at..]
+        .windows(secret.len())
+        .position(|part| part == secret)
+    {
+        bytes[at + found..][..secret.len()].fill(b'*');
+        at += found + secret.len();
     }
 }
 
@@ -695,8 +713,12 @@ fn connect_fault(error: &reqwest::Error, timeouts: &Timeouts) -> ConnectFault {
         let inner = cause
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(why)) = inner {
-            return ConnectFault::Certificate(why.to_string());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                return ConnectFault::Certificate(why.to_string());
+            }
+            Some(rustls::Error::InvalidMessage(_)) => return ConnectFault::NotTls,
+            _ => {}
         }
     }
     ConnectFault::Other(root_cause(error).to_string())
