@@ -704,16 +704,11 @@ fn connect_fault(error: &reqwest::Error, timeouts: &Timeouts) -> ConnectFault {
         return ConnectFault::Name;
     }
     for cause in causes(error) {
-        let Some(cause) = cause.downcast_ref::<io::Error>() else {
-            continue;
-        };
-        if cause.kind() == io::ErrorKind::ConnectionRefused {
+        let refused = |cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionRefused;
+        if cause.downcast_ref().is_some_and(refused) {
             return ConnectFault::Refused;
         }
-        let inner = cause
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match inner {
+        match cause.downcast_ref() {
             Some(rustls::Error::InvalidCertificate(why)) => {
                 return ConnectFault::Certificate(why.to_string());
             }
@@ -724,9 +719,18 @@ fn connect_fault(error: &reqwest::Error, timeouts: &Timeouts) -> ConnectFault {
     ConnectFault::Other(root_cause(error).to_string())
 }
 
-/// An error and what lies behind it, outermost first.
+/// An error and what lies behind it, outermost first. An `io::Error` made from
+/// another error hides that one from `source`.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| {
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
