@@ -7,3 +7,6 @@ pub mod alsa;
 pub mod card;
 pub mod realtime;
 pub mod virtual_card;
+//! The system: sound cards, lines, sockets, files.
+
+pub mod rest;

@@ -123,6 +123,14 @@ pub fn read_page(answer: &Answer<'_>) -> Result<CallPage, ApiError> {
     Ok(CallPage { calls, unreadable })
 }
 
+/// Reads a `Date` header (RFC 9110 §5.6.7).
+#[must_use]
+pub fn read_date(text: &str) -> Option<jiff::Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()
+}
+
 /// The JSON of an answer with a good status.
 fn json<T: DeserializeOwned>(answer: &Answer<'_>) -> Result<T, ApiError> {
     if !(200..300).contains(&answer.status) {
@@ -203,7 +211,12 @@ fn look_at(body: &[u8]) -> Foreign {
 fn host_of(location: &str) -> Option<String> {
     let (_, rest) = location.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
-    (!host.is_empty()).then(|| fit_for_a_log(host))
+    (!host.is_empty()).then(|| {
+        host.chars()
+            .filter(|c| c.is_ascii_graphic())
+            .take(100)
+            .collect()
+    })
 }
 
 fn unreadable(why: &serde_json::Error) -> ApiError {

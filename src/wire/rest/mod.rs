@@ -28,7 +28,7 @@ mod outcome;
 mod request;
 
 pub use answer::{Answer, Body, CALL_LIMIT, Headers, LIST_LIMIT, read_call, read_hang_up};
-pub use answer::{read_page, read_placed};
+pub use answer::{read_date, read_page, read_placed};
 pub use call::{
     Call, CallPage, CallStatus, Direction, HangupReason, Pair, Placed, RateLimit, Stamp,
 };
@@ -36,3 +36,6 @@ pub use error::{ApiError, ConnectFault, Detail, Foreign, Limited, Next};
 pub use outcome::{PlaceOutcome, place_outcome};
 pub use request::{BadId, BadQuery, BadUrl, BaseUrl, ListQuery, PhoneNumberId};
 pub use request::{PLACE_PATH, PlaceRequest, WsUrl, call_path, hang_up_path, list_path};
+
+#[cfg(test)]
+mod tests;
