@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::trace::Counter;
 use crate::units::{AttemptId, ButtonId, CallId, SocketId};
 
 use super::record::{Cleared, Record};
@@ -76,7 +77,8 @@ pub enum Input {
     /// An authenticated handshake on this attempt's URL, even before the
     /// POST is answered, even after the attempt is over.
     Stream {
-        /// Whose URL it came in on.
+        /// Whose URL it came in on; `AttemptId(0)` for one that an earlier
+        /// process made.
         attempt: AttemptId,
         /// The new socket.
         socket: SocketId,
@@ -186,6 +188,10 @@ pub enum Output {
         /// What the service last said of it.
         report: Option<Report>,
     },
+    /// Count this. The machine counts presses, unknown outcomes, orphans,
+    /// dropped, late and replaced sockets, one-way audio and what it gives
+    /// up; nobody else does.
+    Count(Counter),
     /// Shutdown is complete: nothing more will come.
     Stopped,
     /// Nothing more to do: call `handle` again by then, or when something

@@ -46,6 +46,8 @@ pub struct Record {
     pub cleared: Option<Cleared>,
     /// Times the stream dropped and came back or did not.
     pub drops: u32,
+    /// Close code of the last drop, if it had one.
+    pub close_code: Option<u16>,
     /// Times nothing was heard from the far end for three seconds.
     pub one_way: u32,
     /// Whether the place-call answer was missing and had to be looked up.
@@ -73,7 +75,8 @@ pub enum Ended {
     ServiceMaxTime,
     /// The service could not connect it.
     Failed,
-    /// Over before it was answered, and not by us.
+    /// Ended at the service, before it was answered or by a hang-up that was
+    /// not this device's.
     CancelledByService,
     /// Answered, but no media stream came.
     NoStream,
@@ -113,12 +116,13 @@ pub enum Cleared {
     ByService,
     /// We hung up over REST and the service reported it terminal.
     ByHangUp,
-    /// The service has no hang-up route; `stop` on the stream, then the
-    /// service reported it terminal.
+    /// We said `stop` on its stream and the service reported it terminal; no
+    /// hang-up over REST was needed or there is no such route.
     ByStop,
     /// No hang-up route and no stream to say `stop` on: it was waited for.
     ByWaiting,
-    /// The stream said `stop`, and the service did not answer for its status.
+    /// `stop` was said on its stream, by the service or by us, and nothing
+    /// else about the call could be had from the service.
     ByStreamAlone,
     /// Not confirmed within the bound: it may still be up. Loud.
     GivenUp,
@@ -133,6 +137,7 @@ impl Ended {
             (Some(Reason::Rejected), _) => Self::Rejected,
             (Some(Reason::MaxDuration), _) => Self::ServiceMaxTime,
             (_, Status::Failed) => Self::Failed,
+            (Some(Reason::Local), _) => Self::CancelledByService,
             (_, Status::Canceled) if !answered => Self::CancelledByService,
             _ => Self::FarHungUp,
         }
