@@ -63,6 +63,12 @@ counters! {
     UnknownOutcomes = "unknown_outcomes",
     /// Calls found up at start and ended.
     OrphansEnded = "orphans_ended",
+    /// Calls whose end was never confirmed within the bound.
+    CallsGivenUp = "calls_given_up",
+    /// Requests of the call machine that nobody answered in time.
+    AnswersMissed = "answers_missed",
+    /// Calls that could not be followed because the table was full.
+    AttemptsCrowded = "attempts_crowded",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
     /// Connections refused because too many were open.
