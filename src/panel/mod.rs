@@ -261,14 +261,11 @@ impl<P: OutputPin> Panel<P> {
         while let Some((due, index)) = self.soonest_button().filter(|(due, _)| *due <= now) {
             self.on_button(ButtonId(index), |button, out| button.on_time(due, out));
         }
-        for index in 0..self.buttons.len() as u8 {
-            self.on_button(ButtonId(index), |button, out| button.on_time(now, out));
-        }
     }
 
     fn soonest_button(&self) -> Option<(Duration, u8)> {
         let due = |(button, index): (&Button, u8)| Some((button.next_due()?, index));
-        self.buttons.iter().zip(0..).filter_map(due).min()
+        self.buttons.iter().zip(0..=u8::MAX).filter_map(due).min()
     }
 
     fn next_due(&self) -> Option<Duration> {
