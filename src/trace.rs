@@ -51,6 +51,8 @@ counters! {
     StuckButtons = "stuck_buttons",
     /// GPIO events the kernel dropped because its buffer was full.
     GpioOverflows = "gpio_overflows",
+    /// Times the lamp's pin began to refuse.
+    LampFaults = "lamp_faults",
     /// REST requests sent.
     RestRequests = "rest_requests",
     /// REST requests that ran into their time-out.

@@ -10,3 +10,7 @@ pub mod virtual_card;
 //! The system: sound cards, lines, sockets, files.
 
 pub mod rest;
+/// Button and lamp lines on the GPIO character device.
+pub mod gpio;
+/// The demo's panel: a key for a button, a lamp that is told.
+pub mod virtual_panel;
