@@ -1,1 +1,5 @@
-//! Skeleton of `edge`.
+//! The system: everything that waits, reads, writes or tells the time.
+/// Wall time on a board without a battery clock.
+pub mod clock;
+/// The record of every attempt at a call.
+pub mod store;
