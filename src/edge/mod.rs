@@ -1,5 +1,6 @@
 //! The system: everything that waits, reads, writes or tells the time.
 /// Wall time on a board without a battery clock.
 pub mod clock;
+pub mod rest;
 /// The record of every attempt at a call.
 pub mod store;

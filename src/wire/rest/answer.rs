@@ -123,6 +123,14 @@ pub fn read_page(answer: &Answer<'_>) -> Result<CallPage, ApiError> {
     Ok(CallPage { calls, unreadable })
 }
 
+/// Reads a `Date` header (RFC 9110 §5.6.7).
+#[must_use]
+pub fn read_date(text: &str) -> Option<jiff::Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()
+}
+
 /// The JSON of an answer with a good status.
 fn json<T: DeserializeOwned>(answer: &Answer<'_>) -> Result<T, ApiError> {
     if !(200..300).contains(&answer.status) {

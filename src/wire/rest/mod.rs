@@ -28,7 +28,7 @@ mod outcome;
 mod request;
 
 pub use answer::{Answer, Body, CALL_LIMIT, Headers, LIST_LIMIT, read_call, read_hang_up};
-pub use answer::{read_page, read_placed};
+pub use answer::{read_date, read_page, read_placed};
 pub use call::{
     Call, CallPage, CallStatus, Direction, HangupReason, Pair, Placed, RateLimit, Stamp,
 };
