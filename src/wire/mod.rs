@@ -1,3 +1,6 @@
-//! Bytes to messages and back: REST bodies and errors, handshake, media frames.
+//! Bytes to messages and back: nothing here reads, writes or waits.
 
+/// The control socket's language.
+pub mod control;
+/// The service's REST interface: requests, answers, errors.
 pub mod rest;
