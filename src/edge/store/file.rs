@@ -120,9 +120,10 @@ pub(super) enum Fault {
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            // `Unknown` is SQLite's plain error: tables or columns are missing.
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+        match (&error, error.sqlite_error_code()) {
+            // Our own SQL does not fit: tables or columns are missing.
+            (rusqlite::Error::SqlInputError { msg, .. }, _) => Self::Corrupt(msg.clone()),
+            (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 Self::Corrupt(error.to_string())
             }
             _ => Self::System(error),
@@ -147,6 +148,9 @@ impl Fault {
             Self::System(error) => {
                 let fix = match error.sqlite_error_code() {
                     Some(ErrorCode::DiskFull) => FULL,
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                        "Close the other program that has the file open."
+                    }
                     Some(ErrorCode::SystemIoFailure) => {
                         "Look for errors of the card in the kernel's log, and replace it."
                     }

@@ -112,31 +112,30 @@ impl Keeper {
     /// Writes to where the record is; when that fails, to a new file or to
     /// memory. `None`: nowhere.
     fn write(&mut self, updates: &[Update]) -> Option<Saved> {
-        let fault = match self.write_here(updates) {
-            Ok(()) => return Some(self.place),
-            Err(error) => Fault::from(error),
-        };
-        self.trace.count(Counter::StoreErrors);
-        if let Err(error) = self.move_away(fault) {
-            tracing::error!(%error, "call records cannot be kept in memory either");
-            return None;
+        for may_begin_anew in [true, false] {
+            match self.write_here(updates) {
+                Ok(()) => return Some(self.place),
+                Err(error) if self.place == Saved::InMemory => return self.lose(&error),
+                Err(error) => {
+                    if let Err(error) = self.move_away(error.into(), may_begin_anew) {
+                        return self.lose(&error);
+                    }
+                }
+            }
         }
         match self.write_here(updates) {
             Ok(()) => Some(self.place),
-            Err(error) => {
-                self.trace.count(Counter::StoreErrors);
-                tracing::error!(%error, "call records are lost");
-                None
-            }
+            Err(error) => self.lose(&error),
         }
     }
 
-    /// Leaves a file that refused a write.
-    fn move_away(&mut self, fault: Fault) -> rusqlite::Result<()> {
+    /// Leaves a file that refused a write: for a new one when this one is
+    /// damaged, else for memory.
+    fn move_away(&mut self, fault: Fault, may_begin_anew: bool) -> rusqlite::Result<()> {
         // The file is closed before it is opened again or renamed.
         self.connection = file::open_in_memory()?;
         self.place = Saved::InMemory;
-        if matches!(fault, Fault::Corrupt(_)) {
+        if may_begin_anew && matches!(fault, Fault::Corrupt(_)) {
             self.return_to_disk();
         }
         if self.place == Saved::InMemory {
@@ -144,6 +143,13 @@ impl Keeper {
             self.report(&trouble);
         }
         Ok(())
+    }
+
+    /// Memory itself is out: nothing is left to do but to say so.
+    fn lose(&self, error: &rusqlite::Error) -> Option<Saved> {
+        self.trace.count(Counter::StoreErrors);
+        tracing::error!(%error, "call records are lost: not even memory takes them");
+        None
     }
 
     fn write_here(&mut self, updates: &[Update]) -> rusqlite::Result<()> {
@@ -235,9 +241,10 @@ fn prune_by_age(transaction: &Transaction<'_>, before: Stamp) -> rusqlite::Resul
     Ok(())
 }
 
+/// Attempts are counted by their numbers: a count of rows would read them all
+/// in every write.
 fn prune_by_count(transaction: &Transaction<'_>, max_rows: u32) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM attempts WHERE seq <= (
-                   SELECT seq FROM attempts ORDER BY seq DESC LIMIT 1 OFFSET ?1)";
+    let sql = "DELETE FROM attempts WHERE seq <= (SELECT max(seq) FROM attempts) - ?1";
     transaction.prepare_cached(sql)?.execute([max_rows])?;
     Ok(())
 }

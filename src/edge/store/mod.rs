@@ -71,8 +71,8 @@ pub struct Config {
     /// Attempts older than this go with the next [`Update::prune`]. Default 400
     /// days: last year's season can still be looked up.
     pub max_age: Duration,
-    /// The file never grows beyond this. Default 64 MiB, far above what
-    /// `max_rows` needs; less than 64 KiB cannot hold the tables.
+    /// The file never grows beyond this. Default 64 MiB, or 4 KiB for each of
+    /// `max_rows`; less than 64 KiB cannot hold the tables.
     pub max_bytes: u64,
 }
 
@@ -80,14 +80,25 @@ impl Config {
     /// The defaults, at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::bounded(path, 10_000, Duration::from_secs(400 * 24 * 3600))
+    }
+
+    /// Bounds of one's own, and room enough on disk for `max_rows`.
+    #[must_use]
+    pub fn bounded(path: impl Into<PathBuf>, max_rows: u32, max_age: Duration) -> Self {
         Self {
             path: path.into(),
-            max_rows: 10_000,
-            max_age: Duration::from_secs(400 * 24 * 3600),
-            max_bytes: 64 * 1024 * 1024,
+            max_rows,
+            max_age,
+            max_bytes: ROOM_LEAST.max(u64::from(max_rows) * ROOM_PER_ROW),
         }
     }
 }
+
+const ROOM_LEAST: u64 = 64 * 1024 * 1024;
+
+/// Bytes for a row: three times what one with every fact takes.
+const ROOM_PER_ROW: u64 = 4096;
 
 /// What the store found when it was opened.
 #[derive(Debug)]
@@ -139,7 +150,8 @@ impl Update {
     /// Writes the facts of `row` over what is known of the attempt, or begins
     /// its record: the intent, each later fact and the end are all this.
     #[must_use]
-    pub fn record(row: Row) -> Self {
+    pub fn record(mut row: Row) -> Self {
+        row.clip();
         Self::new(Change::Record(Box::new(row)))
     }
 

@@ -116,6 +116,28 @@ impl Reader {
             .rows(&self.connection)
             .map_err(|error| ReadError::of(&self.path, error))
     }
+
+    /// Hands every row to `take`, oldest first, as the record was at the
+    /// start, however long it takes. Ends early when `take` fails, and answers
+    /// with what it said.
+    ///
+    /// # Errors
+    /// The file is damaged, or the disk is.
+    pub fn each<E>(
+        &self,
+        mut take: impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<Result<(), E>, ReadError> {
+        let failed = |error| ReadError::of(&self.path, error);
+        let sql = format!("{} ORDER BY seq", select_all());
+        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let rows = statement.query_map([], Row::read).map_err(failed)?;
+        for row in rows {
+            if let Err(said) = take(row.map_err(failed)?) {
+                return Ok(Err(said));
+            }
+        }
+        Ok(Ok(()))
+    }
 }
 
 /// Why the record cannot be read.

@@ -13,8 +13,7 @@
 use std::fmt;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::edge::clock::Stamp;
 use crate::units::{CallId, E164};
@@ -50,10 +49,21 @@ macro_rules! columns {
             /// Every fact by name, in the order of the record; null where it
             /// is not known. Telephone numbers are whole only with `numbers`.
             #[must_use]
-            pub fn facts(&self, numbers: bool) -> Vec<(&'static str, Value)> {
-                let mut facts = vec![("token", Value::from(self.token.as_str()))];
-                $(facts.push((stringify!($name), shown(self.$name.as_ref(), numbers)));)+
+            pub fn facts(&self, numbers: bool) -> Map<String, Value> {
+                let mut facts = Map::new();
+                facts.insert("token".into(), self.token.as_str().into());
+                $({
+                    let fact = self.$name.as_ref().map(|fact| fact.shown(numbers));
+                    facts.insert(stringify!($name).into(), fact.into());
+                })+
                 facts
+            }
+
+            /// Cuts long words, so that no answer of a server fills the disk.
+            pub(super) fn clip(&mut self) {
+                $(if let Some(fact) = &mut self.$name {
+                    fact.clip();
+                })+
             }
         }
     };
@@ -198,12 +208,6 @@ impl Row {
         let end = self.token.char_indices().nth(8).map(|(at, _)| at);
         &self.token[..end.unwrap_or(self.token.len())]
     }
-
-    /// The row as JSON writes it: [`facts`](Self::facts), in order.
-    #[must_use]
-    pub fn json(&self, numbers: bool) -> impl Serialize + '_ {
-        Json { row: self, numbers }
-    }
 }
 
 /// What is known, without the token's secret half and whole numbers: logs travel.
@@ -211,8 +215,8 @@ impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Row");
         out.field("token", &self.short_token());
-        let secret = |name| matches!(name, "token" | "client_websocket_url");
-        for (name, value) in self.facts(false) {
+        let secret = |name: &str| matches!(name, "token" | "client_websocket_url");
+        for (name, value) in &self.facts(false) {
             if !value.is_null() && !secret(name) {
                 out.field(name, &format_args!("{value}"));
             }
@@ -221,42 +225,42 @@ impl fmt::Debug for Row {
     }
 }
 
-struct Json<'a> {
-    row: &'a Row,
-    numbers: bool,
-}
+/// Bytes of text a column holds; the rest is cut. The service's words and
+/// addresses are far shorter.
+const TEXT_MAX: usize = 1024;
 
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let facts = self.row.facts(self.numbers);
-        let mut map = serializer.serialize_map(Some(facts.len()))?;
-        for (name, value) in facts {
-            map.serialize_entry(name, &value)?;
-        }
-        map.end()
-    }
-}
-
-/// How a fact is shown to people and in JSON.
+/// How a fact is shown to people and in JSON, and bounded.
 trait Fact {
     fn shown(&self, numbers: bool) -> Value;
-}
 
-fn shown<T: Fact>(fact: Option<&T>, numbers: bool) -> Value {
-    fact.map_or(Value::Null, |fact| fact.shown(numbers))
+    fn clip(&mut self) {}
 }
 
 macro_rules! plain_facts {
     ($($type:ty),+) => {
         $(impl Fact for $type {
             fn shown(&self, _: bool) -> Value {
-                Value::from(self.clone())
+                Value::from(*self)
             }
         })+
     };
 }
 
-plain_facts!(bool, u8, u16, u32, i64, f64, String);
+plain_facts!(bool, u8, u16, u32, i64, f64);
+
+impl Fact for String {
+    fn shown(&self, _: bool) -> Value {
+        Value::from(self.as_str())
+    }
+
+    fn clip(&mut self) {
+        let mut end = TEXT_MAX.min(self.len());
+        while !self.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.truncate(end);
+    }
+}
 
 impl Fact for E164 {
     fn shown(&self, numbers: bool) -> Value {
