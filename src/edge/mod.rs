@@ -1,4 +1,6 @@
 //! The system: everything that waits, reads, writes or tells the time.
+/// Wall time on a board without a battery clock.
+pub mod clock;
 /// How the command line speaks to the daemon.
 pub mod control;
 //! The system: sound cards, lines, sockets, files.
@@ -14,3 +16,7 @@ pub mod rest;
 pub mod gpio;
 /// The demo's panel: a key for a button, a lamp that is told.
 pub mod virtual_panel;
+/// The service's REST API over HTTPS.
+pub mod rest;
+/// The record of every attempt at a call.
+pub mod store;
