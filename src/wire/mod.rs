@@ -1,1 +1,4 @@
 //! Skeleton of `wire`.
+
+/// The handshake of a call's media stream.
+pub mod handshake;
