@@ -1,1 +1,3 @@
-//! Skeleton of `edge`.
+//! The system: sound cards, lines, sockets, files.
+
+pub mod realtime;
