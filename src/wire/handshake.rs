@@ -311,10 +311,7 @@ fn websocket_key(head: &httparse::Request<'_, '_>) -> Result<Option<String>, Ref
 }
 
 /// All three signature headers, or none: a part of them signs nothing.
-fn signed(
-    head: &httparse::Request<'_, '_>,
-    context: &[u8],
-) -> Result<Option<Signed>, Refusal> {
+fn signed(head: &httparse::Request<'_, '_>, context: &[u8]) -> Result<Option<Signed>, Refusal> {
     const ID: &str = "X-Inkbox-Request-ID";
     let id = text(head, ID)?;
     let timestamp = text(head, "X-Inkbox-Timestamp")?;
