@@ -87,6 +87,8 @@ counters! {
     HandshakesForged = "handshakes_forged",
     /// Handshakes refused: another call's id.
     HandshakesOtherCall = "handshakes_other_call",
+    /// Handshakes let in before the service's time was known.
+    HandshakesUnjudged = "handshakes_unjudged",
     /// Media messages taken in.
     MediaIn = "media_in",
     /// Media messages sent.

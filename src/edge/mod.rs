@@ -20,3 +20,7 @@ pub mod virtual_panel;
 pub mod rest;
 /// The record of every attempt at a call.
 pub mod store;
+pub mod ingress;
+pub mod realtime;
+/// The live media socket.
+pub mod socket;

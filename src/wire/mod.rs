@@ -4,3 +4,7 @@
 pub mod control;
 /// The service's REST interface: requests, answers, errors.
 pub mod rest;
+//! Skeleton of `wire`.
+
+/// The handshake of a call's media stream.
+pub mod handshake;
