@@ -192,11 +192,11 @@ impl Call {
 
 /// What an organization has used in the last 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Usage {
+pub(super) struct Usage {
     /// Outbound calls created.
-    pub calls: u32,
+    pub(super) calls: u32,
     /// Minutes they were answered.
-    pub minutes: f64,
+    pub(super) minutes: f64,
     /// The limits they count against.
     limits: (u32, u32),
     /// When enough of it is older than the window for one more call.
@@ -205,14 +205,12 @@ pub struct Usage {
 
 impl Usage {
     /// When the next call may be placed; `None` when it may be now.
-    #[must_use]
-    pub fn exceeded_until(&self) -> Option<Timestamp> {
+    pub(super) fn exceeded_until(&self) -> Option<Timestamp> {
         self.free_at
     }
 
     /// The `rate_limit` object of place-call.
-    #[must_use]
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let (calls, minutes) = self.limits;
         json!({
             "calls_used": self.calls,
@@ -227,7 +225,7 @@ impl Usage {
 
 /// The calls, and what they are counted against.
 #[derive(Debug)]
-pub struct Exchange {
+pub(super) struct Exchange {
     keys: Vec<ApiKey>,
     numbers: Vec<Number>,
     limits: Limits,
@@ -237,8 +235,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Books without a call.
-    #[must_use]
-    pub fn new(keys: Vec<ApiKey>, numbers: Vec<Number>, limits: Limits) -> Self {
+    pub(super) fn new(keys: Vec<ApiKey>, numbers: Vec<Number>, limits: Limits) -> Self {
         Self {
             keys,
             numbers,
@@ -248,39 +245,35 @@ impl Exchange {
     }
 
     /// The key with this secret.
-    #[must_use]
-    pub fn key(&self, secret: &str) -> Option<&ApiKey> {
+    pub(super) fn key(&self, secret: &str) -> Option<&ApiKey> {
         self.keys.iter().find(|key| key.secret == secret)
     }
 
     /// The number with this UUID.
-    #[must_use]
-    pub fn number(&self, id: &str) -> Option<&Number> {
+    pub(super) fn number(&self, id: &str) -> Option<&Number> {
         self.numbers
             .iter()
             .find(|number| number.id.eq_ignore_ascii_case(id))
     }
 
     /// The number with this E.164 form.
-    #[must_use]
-    pub fn number_called(&self, e164: &str) -> Option<&Number> {
+    pub(super) fn number_called(&self, e164: &str) -> Option<&Number> {
         self.numbers.iter().find(|number| number.number == e164)
     }
 
     /// Switches a number on or off; `false` when there is none such.
-    pub fn set_active(&mut self, number_id: &str, active: bool) -> bool {
+    pub(super) fn set_active(&mut self, number_id: &str, active: bool) -> bool {
         let number = self.numbers.iter_mut().find(|n| n.id == number_id);
         number.map(|number| number.active = active).is_some()
     }
 
     /// Sets what organizations may use from now on.
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub(super) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     /// The call with this UUID.
-    #[must_use]
-    pub fn call(&self, id: &str) -> Option<&Call> {
+    pub(super) fn call(&self, id: &str) -> Option<&Call> {
         self.calls
             .iter()
             .rev()
@@ -288,13 +281,12 @@ impl Exchange {
     }
 
     /// The calls, oldest first.
-    #[must_use]
-    pub fn calls(&self) -> &[Call] {
+    pub(super) fn calls(&self) -> &[Call] {
         &self.calls
     }
 
     /// Enters a call, by its place in time.
-    pub fn enter(&mut self, call: Call) {
+    pub(super) fn enter(&mut self, call: Call) {
         if self.calls.len() == CALLS_KEPT {
             self.calls.remove(0);
         }
@@ -305,7 +297,7 @@ impl Exchange {
     }
 
     /// Moves a call on; `false`, and nothing changes, when it cannot go there.
-    pub fn advance(
+    pub(super) fn advance(
         &mut self,
         id: &str,
         status: Status,
@@ -332,7 +324,7 @@ impl Exchange {
     }
 
     /// Notes what the device's handshake said of the pipeline.
-    pub fn negotiated(&mut self, id: &str, tts: bool, stt: bool, now: Timestamp) {
+    pub(super) fn negotiated(&mut self, id: &str, tts: bool, stt: bool, now: Timestamp) {
         if let Some(call) = self.find(id) {
             call.use_inkbox_tts = Some(tts);
             call.use_inkbox_stt = Some(stt);
@@ -341,8 +333,7 @@ impl Exchange {
     }
 
     /// What `organization` has used in the window that ends `now`.
-    #[must_use]
-    pub fn usage(&self, organization: &str, now: Timestamp) -> Usage {
+    pub(super) fn usage(&self, organization: &str, now: Timestamp) -> Usage {
         let counted = || {
             self.calls.iter().filter(|call| {
                 call.direction == Direction::Outbound

@@ -347,10 +347,7 @@ impl Shared {
     /// Moves a call on and writes it down; `false` when it cannot go there.
     fn advance(&self, call: &str, status: Status, reason: Option<Reason>) -> bool {
         let now = self.now();
-        let moved = self
-            .state()
-            .exchange
-            .advance(call, status, reason, now);
+        let moved = self.state().exchange.advance(call, status, reason, now);
         if moved {
             self.note(Some(call), What::Status(status, reason));
         }
@@ -379,14 +376,20 @@ impl Shared {
             state.live.insert(call.into(), commands);
             let to = state.exchange.call(call).map(|call| call.remote.clone());
             let own = to.and_then(|to| state.callees.get(&to).cloned());
-            (own.unwrap_or_else(|| state.callee.clone()), state.line.clone())
+            (
+                own.unwrap_or_else(|| state.callee.clone()),
+                state.line.clone(),
+            )
         };
-        let leg = leg::Leg::new(Arc::clone(self), call.to_owned(), callee, line, inbox);
-        let alive = alive.clone();
-        tokio::spawn(async move {
-            leg.run().await;
-            drop(alive);
-        });
+        let leg = leg::Leg {
+            shared: Arc::clone(self),
+            call: call.to_owned(),
+            callee,
+            line,
+            inbox,
+            alive: alive.clone(),
+        };
+        tokio::spawn(leg.run());
     }
 }
 
