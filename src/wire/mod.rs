@@ -2,9 +2,7 @@
 
 /// The control socket's language.
 pub mod control;
-/// The service's REST interface: requests, answers, errors.
-pub mod rest;
-//! Skeleton of `wire`.
-
 /// The handshake of a call's media stream.
 pub mod handshake;
+/// The service's REST interface: requests, answers, errors.
+pub mod rest;
