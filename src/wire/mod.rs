@@ -2,3 +2,5 @@
 
 /// The handshake of a call's media stream.
 pub mod handshake;
+/// The messages of a call's media stream.
+pub mod media;
