@@ -97,16 +97,24 @@ counters! {
     MediaMalformed = "media_malformed",
     /// Events we do not know.
     MediaUnknownEvents = "media_unknown_events",
+    /// Messages known and of no use: transcripts and the like.
+    MediaUnused = "media_unused",
+    /// Messages with our own voice, sent back to us.
+    MediaOwnTrack = "media_own_track",
     /// Payloads larger than we take, and messages above the size limit.
     MediaOversized = "media_oversized",
     /// Uplink packets dropped because they were older than 100 ms.
     UplinkStale = "uplink_stale",
     /// Times the socket could not take more and sending paused.
     UplinkBlocked = "uplink_blocked",
+    /// Times what the far end still held of our sound was dropped.
+    UplinkCleared = "uplink_cleared",
     /// Downlink packets refused by a full ring.
     DownlinkFull = "downlink_full",
     /// Sockets that dropped in mid-call.
     SocketsDropped = "sockets_dropped",
+    /// Sockets closed because nothing came any more.
+    SocketsIdle = "sockets_idle",
     /// Sockets that took over a call from an older one.
     SocketsTakenOver = "sockets_taken_over",
     /// Late streams answered with `stop`.

@@ -6,3 +6,5 @@ pub mod control;
 pub mod handshake;
 /// The service's REST interface: requests, answers, errors.
 pub mod rest;
+/// The messages of a call's media stream.
+pub mod media;
