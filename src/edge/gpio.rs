@@ -756,3 +756,132 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use gpiocdev::line::{Bias as KernelBias, Config, Direction};
+
+    use super::*;
+
+    fn spec() -> LineSpec {
+        LineSpec::Name("GPIO4".into())
+    }
+
+    #[test]
+    fn a_button_is_requested_with_edges_stamps_and_bias() {
+        let wanted = |active_low, bias| Config {
+            direction: Some(Direction::Input),
+            active_low,
+            bias,
+            edge_detection: Some(EdgeDetection::BothEdges),
+            event_clock: Some(EventClock::Monotonic),
+            ..Config::default()
+        };
+        let cases = [
+            (true, Bias::PullUp, Some(KernelBias::PullUp)),
+            (false, Bias::PullDown, Some(KernelBias::PullDown)),
+            (true, Bias::Disabled, Some(KernelBias::Disabled)),
+            (false, Bias::AsIs, None),
+        ];
+        for (active_low, bias, kernel) in cases {
+            let line = ButtonLine {
+                line: spec(),
+                active_low,
+                bias,
+            };
+            let config = line.request("/dev/gpiochip0".into(), 4).config();
+            assert_eq!(config.line_config(4), Some(&wanted(active_low, kernel)));
+            assert_eq!(config.chip(), PathBuf::from("/dev/gpiochip0"));
+        }
+    }
+
+    #[test]
+    fn a_lamp_is_requested_dark() {
+        for active_low in [false, true] {
+            let lamp = LampLine {
+                line: spec(),
+                active_low,
+            };
+            let config = lamp.request("/dev/gpiochip0".into(), 4).config();
+            let wanted = Config {
+                direction: Some(Direction::Output),
+                active_low,
+                value: Some(Value::Inactive),
+                ..Config::default()
+            };
+            assert_eq!(config.line_config(4), Some(&wanted));
+        }
+    }
+
+    #[test]
+    fn kernel_events_keep_their_stamp_and_number() {
+        let event = EdgeEvent {
+            timestamp_ns: 12_000_000_345,
+            kind: EdgeKind::Falling,
+            offset: 4,
+            seqno: 99,
+            line_seqno: 7,
+        };
+        let edge = Input::Edge {
+            button: ButtonId(2),
+            level: Level::Inactive,
+            sequence: 7,
+        };
+        let at = Duration::new(12, 345);
+        assert_eq!(input(ButtonId(2), &event), (at, edge));
+    }
+
+    #[test]
+    fn stamps_and_instants_are_one_clock() {
+        let clock = KernelClock::new().unwrap();
+        let (before, stamp) = (Instant::now(), clock.now());
+        assert!(clock.instant_of(stamp) >= before);
+        for away in [
+            Duration::ZERO,
+            Duration::from_millis(1),
+            Duration::from_secs(1),
+        ] {
+            let later = stamp + away;
+            assert_eq!(clock.stamp_of(clock.instant_of(later)), later);
+            let earlier = clock.stamp - away;
+            assert_eq!(clock.stamp_of(clock.instant_of(earlier)), earlier);
+        }
+    }
+
+    #[test]
+    fn a_refused_or_lost_line_says_what_to_do_and_keeps_the_cause() {
+        use std::error::Error as _;
+        let cause = || gpiocdev::Error::from(io::Error::from_raw_os_error(libc::ENODEV));
+        let lost = gone(&spec(), cause());
+        assert_eq!(lost.next(), Next::Reopen);
+        let refused = |biased| {
+            let (line, source) = (spec(), cause());
+            Error(Problem::Refused {
+                line,
+                biased,
+                source,
+            })
+        };
+        assert_eq!(refused(true).next(), Next::GiveUp);
+        let cases = [
+            (lost, "opens it again"),
+            (refused(true), "set bias to \"as-is\""),
+            (refused(false), "choose another"),
+        ];
+        for (error, advice) in cases {
+            assert!(error.to_string().contains(advice), "{error}");
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("No such device"), "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_chip_that_went_away_before_the_request_is_opened_again() {
+        let place = Place {
+            chip: "/dev/gpiochip-that-went-away".into(),
+            offset: 4,
+        };
+        let cause = gpiocdev::Error::NoGpioChips();
+        assert_eq!(refused(&spec(), &place, true, cause).next(), Next::Reopen);
+    }
+}
