@@ -1,19 +1,18 @@
 //! Button lines and the lamp's line, on the kernel's GPIO character device.
 //!
 //! Lines are found once, by the name the board gives them or by the label of
-//! their chip and an offset. After that [`Buttons::next`] hands out the edges as
-//! the panel wants them, and [`LampPin`] is an `embedded_hal` output.
+//! their chip and an offset. After that [`Buttons`] hands out the edges as the
+//! panel wants them, and [`LampPin`] is an `embedded_hal` output.
 //!
 //! ```text
 //!  "GPIO17", "pinctrl-bcm2835:17" ─▶ find ─▶ request ─▶ kernel (uAPI v2)
 //!                                                          │ 256 edges a line, stamped
-//!             panel::Input::Edge ◀── Buttons::next ◀───────┘ CLOCK_MONOTONIC
-//!             panel::Input::Level ◀─ Buttons::level
+//!         panel_inputs ◀── Buttons: edges and levels ◀─────┘ CLOCK_MONOTONIC
 //!             panel's lamp ─▶ LampPin ─▶ kernel
 //! ```
 //!
 //! Units: stamps are `CLOCK_MONOTONIC` as a duration since boot, the present on
-//! that clock is [`KernelClock::now`]; offsets count from 0 on their chip.
+//! that clock is `KernelClock::now`; offsets count from 0 on their chip.
 //!
 //! Always true: `gpiochip` numbers appear in no setting, since they change from
 //! kernel to kernel (a Pi 5's header was 4 and became 0); the kernel debounces
@@ -24,12 +23,11 @@
 //! milliseconds: do it before calls, or on another thread.
 
 use std::fmt;
-use std::future::{Future, pending};
-use std::io;
+use std::future::pending;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded_hal::digital;
 use gpiocdev::Request;
@@ -39,6 +37,7 @@ use gpiocdev::tokio::AsyncRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::panel_inputs::EdgeSource;
 use crate::panel::{Input, Level};
 use crate::units::ButtonId;
 
@@ -216,20 +215,6 @@ impl LampLine {
         }
         request
     }
-}
-
-/// Where edges come from: GPIO lines, or the demo's keyboard.
-pub trait EdgeSource {
-    /// Waits for the next edge; hands it out with the time to give
-    /// [`Panel::handle`](crate::panel::Panel::handle). Nothing is lost when the
-    /// future is dropped.
-    fn next(&mut self) -> impl Future<Output = Result<(Duration, Input), Error>> + Send;
-
-    /// Reads a button's line as it is now.
-    ///
-    /// # Errors
-    /// When the line cannot be read any more.
-    fn level(&self, button: ButtonId) -> Result<Level, Error>;
 }
 
 /// The button lines, requested and watched: a task for each, all on the
@@ -549,56 +534,6 @@ impl ChipListing {
     }
 }
 
-/// The kernel's monotonic clock, on which edges are stamped.
-///
-/// `Instant` reads the same clock and hides its value; the two are paired once.
-#[derive(Debug, Clone, Copy)]
-pub struct KernelClock {
-    instant: Instant,
-    stamp: Duration,
-}
-
-impl KernelClock {
-    /// Pairs the two.
-    ///
-    /// # Errors
-    /// When the kernel does not tell the time.
-    pub fn new() -> io::Result<Self> {
-        // sd-notify has the only reader of the raw clock among our
-        // dependencies that takes no `unsafe` of ours.
-        let sd_notify::NotifyState::MonotonicUsec(stamp) =
-            sd_notify::NotifyState::monotonic_usec_now()?
-        else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        Ok(Self {
-            instant: Instant::now(),
-            stamp: Duration::from_micros(stamp.unsigned_abs() as u64),
-        })
-    }
-
-    /// The present, as the kernel would stamp an edge.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.stamp_of(Instant::now())
-    }
-
-    /// An instant as a stamp.
-    #[must_use]
-    pub fn stamp_of(&self, instant: Instant) -> Duration {
-        (self.stamp + instant.saturating_duration_since(self.instant))
-            .saturating_sub(self.instant.saturating_duration_since(instant))
-    }
-
-    /// A stamp as an instant.
-    #[must_use]
-    pub fn instant_of(&self, stamp: Duration) -> Instant {
-        let later = self.instant + stamp.saturating_sub(self.stamp);
-        let earlier = later.checked_sub(self.stamp.saturating_sub(stamp));
-        earlier.unwrap_or(later)
-    }
-}
-
 /// Why a line cannot be had or used.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -832,26 +767,9 @@ mod tests {
     }
 
     #[test]
-    fn stamps_and_instants_are_one_clock() {
-        let clock = KernelClock::new().unwrap();
-        let (before, stamp) = (Instant::now(), clock.now());
-        assert!(clock.instant_of(stamp) >= before);
-        for away in [
-            Duration::ZERO,
-            Duration::from_millis(1),
-            Duration::from_secs(1),
-        ] {
-            let later = stamp + away;
-            assert_eq!(clock.stamp_of(clock.instant_of(later)), later);
-            let earlier = clock.stamp - away;
-            assert_eq!(clock.stamp_of(clock.instant_of(earlier)), earlier);
-        }
-    }
-
-    #[test]
     fn a_refused_or_lost_line_says_what_to_do_and_keeps_the_cause() {
         use std::error::Error as _;
-        let cause = || gpiocdev::Error::from(io::Error::from_raw_os_error(libc::ENODEV));
+        let cause = || gpiocdev::Error::from(std::io::Error::from_raw_os_error(libc::ENODEV));
         let lost = gone(&spec(), cause());
         assert_eq!(lost.next(), Next::Reopen);
         let refused = |biased| {

@@ -22,7 +22,8 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::gpio::{EdgeSource, Error, KernelClock};
+use super::gpio::Error;
+use super::panel_inputs::{EdgeSource, KernelClock};
 use crate::panel::{Input, Level};
 use crate::units::ButtonId;
 

@@ -246,11 +246,11 @@ impl<P: OutputPin> Panel<P> {
 
     /// Takes in what happened at `now`, then leaves its requests for [`poll`](Self::poll).
     ///
-    /// For an edge, `now` is the kernel's stamp. Hand in the edges that are
-    /// waiting before a `Tick`, or the tick may judge a release that is still
-    /// in the queue as a press; but tick between two batches of a storm. Time
-    /// that runs backwards counts as standing still. An unknown button is
-    /// ignored. Drain `poll` down to `WaitUntil` before the next call of this.
+    /// For an edge, `now` is the kernel's stamp. An edge stamped before a tick
+    /// was due goes in before that tick, or the tick may make a press of a
+    /// spike whose end is still in a queue. Time that runs backwards counts as
+    /// standing still. An unknown button is ignored. Drain `poll` down to
+    /// `WaitUntil` before the next call of this.
     pub fn handle(&mut self, now: Duration, input: Input) {
         self.now = now.max(self.now);
         match input {
