@@ -23,4 +23,6 @@ pub mod store;
 /// A sound card made of memory.
 pub mod virtual_card;
 /// A panel without hardware.
+pub mod gpio;
+pub mod panel_inputs;
 pub mod virtual_panel;
