@@ -220,6 +220,8 @@ struct Daemon {
     waiting: HashMap<SocketId, Upgraded>,
     /// The stream that carries the call.
     attached: Option<SocketId>,
+    /// The button whose latest press began a call.
+    began: Option<ButtonId>,
     stopped: bool,
 
     rest: Rest,
@@ -304,6 +306,7 @@ impl Daemon {
             random: SystemRandom::new(),
             waiting: HashMap::new(),
             attached: None,
+            began: None,
             stopped: false,
             rest,
             answers: answers_tx,
@@ -449,6 +452,9 @@ impl Daemon {
             Panel::Press { button, first_edge, qualified } => {
                 self.press(button, qualified.saturating_sub(first_edge));
             }
+            // A finger that stays on the button that began the call is no
+            // wish to end it.
+            Panel::LongPress { button } if self.began == Some(button) => {}
             Panel::LongPress { .. } => {
                 self.event("panel", "long press: cancel");
                 self.handle(Input::Cancel);
@@ -474,6 +480,11 @@ impl Daemon {
             self.signal(Signal::Busy);
             return;
         }
+        let resting = matches!(
+            self.call.phase(),
+            Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
+        );
+        self.began = resting.then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));

@@ -40,6 +40,8 @@ struct Attempt {
     row: Row,
     /// The sound's figures when the first stream was attached.
     sound_before: Option<(audio::Snapshot, u64)>,
+    /// The call was over when the figures were last taken.
+    sound_is_final: bool,
     /// Streams attached.
     streams: u32,
     /// Packets that were too old to be sent.
@@ -66,7 +68,7 @@ impl Attempts {
         if self.0.len() == ROUTES_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(Attempt { id, url, row, sound_before: None, streams: 0, stale: 0 });
+        self.0.push_back(Attempt { id, url, row, sound_before: None, sound_is_final: false, streams: 0, stale: 0 });
     }
 
     /// The URL an attempt was placed with.
@@ -135,14 +137,12 @@ impl Attempts {
 
 impl Attempt {
     fn write_sound(&mut self, record: &Record, stats: &Stats, card: &card::Stats) {
-        // Once it is over, the figures would go on to count the next call's.
-        let (Some((before, xruns_before)), true) = (&self.sound_before, self.row.closed.is_none())
-        else {
-            return;
-        };
-        if record.over.is_some() && self.row.delay_p50_ms.is_some() {
+        let Some((before, xruns_before)) = &self.sound_before else { return };
+        if self.sound_is_final {
             return;
         }
+        // From here on the figures count the next call's sound.
+        self.sound_is_final = record.over.is_some();
         let sound = stats.snapshot().since(before);
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let row = &mut self.row;

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded_hal::digital::OutputPin;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::edge::gpio::{self, EdgeSource, KernelClock};
+use crate::edge::gpio;
+use crate::edge::panel_inputs::{EdgeSource, KernelClock, PanelInputs};
 use crate::edge::realtime;
 use crate::edge::socket::{self, Hub};
 use crate::panel::{Config, Input, Level, Output, Panel, Show};
@@ -143,34 +144,33 @@ impl<F: Face> PanelTask<F> {
     }
 
     async fn serve(&mut self, lines: Lines<F::Edges, F::Lamp>) -> Result<(), gpio::Error> {
-        let Lines { mut edges, levels, lamp } = lines;
-        let mut panel = Panel::new(self.clock.now(), &self.config, &levels, lamp);
+        let mut panel = Panel::new(self.clock.now(), &self.config, &lines.levels, lines.lamp);
+        let mut inputs = PanelInputs::new(lines.edges, self.clock);
         let show = *self.shown.borrow_and_update();
         panel.handle(self.clock.now(), Input::Show(show));
-        let mut due = self.drain(&mut panel, &edges)?;
+        let mut due = self.drain(&mut panel, inputs.source())?;
         loop {
             let (at, input) = tokio::select! {
-                // Edges that wait come before a tick: see `Panel::handle`.
-                biased;
-                edge = edges.next() => edge?,
+                next = inputs.next(due) => next?,
                 changed = self.shown.changed() => match changed {
                     Ok(()) => (self.clock.now(), Input::Show(*self.shown.borrow_and_update())),
                     Err(_) => return Ok(()),
                 },
-                () = wait_until(due) => (self.clock.now(), Input::Tick),
             };
             panel.handle(at, input);
-            due = self.drain(&mut panel, &edges)?;
+            due = self.drain(&mut panel, inputs.source())?;
         }
     }
 
-    fn drain(&self, panel: &mut Panel<F::Lamp>, edges: &F::Edges) -> Result<Option<Instant>, gpio::Error> {
+    /// Passes on what the panel asks, and reads the levels it wants itself.
+    fn drain(&self, panel: &mut Panel<F::Lamp>, lines: &F::Edges) -> Result<Option<Duration>, gpio::Error> {
         loop {
-            match panel.poll() {
-                Output::WaitUntil(due) => return Ok(due.map(|due| self.clock.instant_of(due))),
-                Output::ReadLevel { button } => {
-                    self.tell(Output::ReadLevel { button });
-                    let level = edges.level(button)?;
+            let output = panel.poll();
+            match output {
+                Output::WaitUntil(due) => return Ok(due),
+                Output::ReadLevel { button } | Output::Stuck { button } => {
+                    self.tell(output);
+                    let level = lines.level(button)?;
                     panel.handle(self.clock.now(), Input::Level { button, level });
                 }
                 output => self.tell(output),
@@ -182,12 +182,5 @@ impl<F: Face> PanelTask<F> {
         if self.told.try_send(output).is_err() {
             self.trace.count(Counter::EventsDropped);
         }
-    }
-}
-
-async fn wait_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
