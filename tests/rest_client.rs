@@ -502,6 +502,24 @@ async fn where_nobody_listens_there_is_no_call() {
 }
 
 #[tokio::test]
+async fn a_name_nobody_knows_is_no_call() {
+    // No resolver may find this name (RFC 6761 §6.4); where none answers, it
+    // takes its time to say so.
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(60),
+        place: Duration::from_secs(60),
+        ..Timeouts::default()
+    };
+    let rest = client("https://nobody.invalid", timeouts);
+    let error = rest.place(&press()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the service's name was not found. Check the network, the name server and the base URL"
+    );
+    assert!(!is_unknown(&error));
+}
+
+#[tokio::test]
 async fn a_handshake_that_hangs_is_no_call() {
     let cases = [
         (5, "no connection within 5 s. Check the network"),
@@ -593,6 +611,20 @@ async fn a_place_under_way_is_not_disturbed_by_warming() {
     rest.keep_warm().await.unwrap();
     assert_eq!(server.requests().len(), 0);
     placing.abort();
+}
+
+#[tokio::test]
+async fn a_press_does_not_wait_for_a_warming_under_way() {
+    let mut server = Server::start([Step::Silence, json("200 OK", CALL)]).await;
+    let rest = server.client();
+    let warming = tokio::spawn({
+        let rest = rest.clone();
+        async move { rest.warm().await }
+    });
+    assert_eq!(server.request().await.connection, 1);
+    rest.place(&press()).await.unwrap();
+    assert_eq!(server.request().await.connection, 2);
+    warming.abort();
 }
 
 #[tokio::test]
