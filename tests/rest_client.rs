@@ -17,7 +17,7 @@ use callbox::wire::rest::{
     PlaceOutcome, PlaceRequest, WsUrl, place_outcome,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 const KEY: &str = "ApiKey_4711secret0815";
@@ -486,9 +486,10 @@ async fn an_answer_that_is_not_http_is_unknown() {
 
 #[tokio::test]
 async fn where_nobody_listens_there_is_no_call() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound and never listening: nobody else can take the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base = format!("http://{}", socket.local_addr().unwrap());
     let error = client(&base, Timeouts::default())
         .place(&press())
         .await
