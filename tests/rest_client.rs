@@ -17,7 +17,7 @@ use callbox::wire::rest::{
     PlaceOutcome, PlaceRequest, WsUrl, place_outcome,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 const KEY: &str = "ApiKey_4711secret0815";
@@ -486,9 +486,10 @@ async fn an_answer_that_is_not_http_is_unknown() {
 
 #[tokio::test]
 async fn where_nobody_listens_there_is_no_call() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound and never listening: nobody else can take the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base = format!("http://{}", socket.local_addr().unwrap());
     let error = client(&base, Timeouts::default())
         .place(&press())
         .await
@@ -497,6 +498,24 @@ async fn where_nobody_listens_there_is_no_call() {
     assert_eq!(
         error.to_string(),
         "nothing answers at the service's address. Check the base URL and the network"
+    );
+    assert!(!is_unknown(&error));
+}
+
+#[tokio::test]
+async fn a_name_nobody_knows_is_no_call() {
+    // No resolver may find this name (RFC 6761 §6.4); where none answers, it
+    // takes its time to say so.
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(60),
+        place: Duration::from_secs(60),
+        ..Timeouts::default()
+    };
+    let rest = client("https://nobody.invalid", timeouts);
+    let error = rest.place(&press()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the service's name was not found. Check the network, the name server and the base URL"
     );
     assert!(!is_unknown(&error));
 }
@@ -593,6 +612,20 @@ async fn a_place_under_way_is_not_disturbed_by_warming() {
     rest.keep_warm().await.unwrap();
     assert_eq!(server.requests().len(), 0);
     placing.abort();
+}
+
+#[tokio::test]
+async fn a_press_does_not_wait_for_a_warming_under_way() {
+    let mut server = Server::start([Step::Silence, json("200 OK", CALL)]).await;
+    let rest = server.client();
+    let warming = tokio::spawn({
+        let rest = rest.clone();
+        async move { rest.warm().await }
+    });
+    assert_eq!(server.request().await.connection, 1);
+    rest.place(&press()).await.unwrap();
+    assert_eq!(server.request().await.connection, 2);
+    warming.abort();
 }
 
 #[tokio::test]

@@ -360,7 +360,8 @@ impl Rest {
     /// Uses the press line once, so that it stays open: for a timer with a
     /// period somewhat below [`Timeouts::trust_kept`]. Lists one call, which
     /// also proves that the service is there and takes the key. Does nothing
-    /// when the line is in use.
+    /// when the line is in use. A press that comes meanwhile does not wait for
+    /// it: it takes this connection or a new one, whichever is free first.
     ///
     /// # Errors
     /// Says what to do next: show *offline* for [`Next::CheckNetwork`].
@@ -413,10 +414,10 @@ impl Rest {
     }
 
     /// Sends a request and takes the answer in, within the bounds given.
-    async fn exchange(&self, post: RequestBuilder, bounds: Exchange) -> Result<Reply, ApiError> {
+    async fn exchange(&self, request: RequestBuilder, bounds: Exchange) -> Result<Reply, ApiError> {
         self.shared.trace.count(Counter::RestRequests);
-        let took_place = tokio::time::timeout(bounds.within, self.send(post, bounds.limit)).await;
-        let error = match took_place {
+        let ended = tokio::time::timeout(bounds.within, self.send(request, bounds.limit)).await;
+        let error = match ended {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(error)) => transport_error(&error, &bounds, &self.shared.timeouts),
             Err(_) => ApiError::TimedOut {

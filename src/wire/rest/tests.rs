@@ -206,7 +206,7 @@ fn every_field_of_a_call_is_read() {
 }
 
 #[test]
-fn calls_survive_a_round_trip_with_what_we_do_not_know() {
+fn calls_survive_a_round_trip_with_new_fields_and_values() {
     let mut value: Value = serde_json::from_str(CALL).unwrap();
     value["status"] = "on_hold".into();
     value["direction"] = "sideways".into();
