@@ -1,4 +1,4 @@
-//! Throws months of random days at a `Call` and a small model of the service,
+//! Throws a hundred random days at a `Call` and a small model of the service,
 //! and looks for a stuck state, a second call, or a call left up.
 //!
 //! The service here has a clock of its own that the machine cannot see: calls
@@ -15,15 +15,16 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use callbox::call::{
-    Call, Cleared, Config, Ended, HangUpAnswer, Input, Look, MAX_OUTPUTS, Output, Phase, Reason,
-    Record, Refusal, Report, Snapshot, Status,
+    Call, Cleared, Config, HangUpAnswer, Input, Look, MAX_OUTPUTS, Output, Phase, Reason, Record,
+    Refusal, Report, Snapshot, Status,
 };
+use callbox::trace::Counter;
 use callbox::units::{AttemptId, ButtonId, CallId, SocketId};
 
 /// Worlds played, each of which lasts [`DAYS`].
-const WORLDS: u64 = 24;
+const WORLDS: u64 = 20;
 
-/// Days in one world; with [`WORLDS`], four months.
+/// Days in one world; with [`WORLDS`], a hundred.
 const DAYS: u64 = 5;
 
 /// Longest call the service allows, answered or not.
@@ -119,8 +120,13 @@ struct Leg {
     status: Status,
     reason: Option<Reason>,
     socket: Option<u32>,
-    /// The machine said that it no longer answers for this one.
+    /// The device has been told of it.
+    heard: bool,
+    /// The device said that there was none: it may turn up beside another.
     excused: bool,
+    /// The device said that it could not make sure of its end.
+    given_up: bool,
+    made_at: u64,
 }
 
 impl Leg {
@@ -135,6 +141,7 @@ struct Seen {
     /// When, on a clock that stands still while the device sleeps.
     opened: Option<u64>,
     placed: bool,
+    first_look: Option<u64>,
     closed: bool,
 }
 
@@ -168,6 +175,7 @@ struct World {
     due: Option<Instant>,
     phase: Phase,
     stopped: bool,
+    list_asked: bool,
     list_failed: bool,
     legs: Vec<Leg>,
     sockets: u32,
@@ -199,6 +207,7 @@ impl World {
             due: Some(t0),
             phase: Phase::Idle,
             stopped: false,
+            list_asked: false,
             list_failed: false,
             legs: Vec::new(),
             sockets: 0,
@@ -217,8 +226,8 @@ impl World {
             (Weather::Sleep, 9_000),
             (Weather::Nonsense, 300),
             (Weather::Repeat, 200),
-            (Weather::Crash, 20_000),
-            (Weather::Shutdown, 40_000),
+            (Weather::Crash, 5_000),
+            (Weather::Shutdown, 20_000),
             (Weather::Hint, 1_000),
         ] {
             let mut at = 0;
@@ -321,7 +330,12 @@ impl World {
                 self.after(0, Event::Hears(number));
             }
             Weather::Repeat => {}
-            Weather::Crash => self.restart(),
+            Weather::Crash => {
+                self.restart();
+                // The visitor who was cut off presses again.
+                let again = self.random.below(8_000);
+                self.after(again, Event::Weather(Weather::Press));
+            }
             Weather::Shutdown if self.now >= self.asleep_until => {
                 self.hand_in(Input::Shutdown);
                 let process = self.process;
@@ -378,6 +392,7 @@ impl World {
         for leg in &mut self.legs {
             // Asked for, but not made when the new process looked for orphans.
             leg.excused |= !leg.made;
+            leg.heard = false;
         }
     }
 
@@ -391,6 +406,7 @@ impl World {
         match change {
             Change::Made => {
                 self.legs[index].made = true;
+                self.legs[index].made_at = self.now;
                 self.change_in(200, 4_000, index, Change::Rings);
                 self.change_in(SERVICE_MAX - 1, SERVICE_MAX, index, Change::Ends(0));
             }
@@ -501,8 +517,10 @@ impl World {
         match output {
             Output::Place { attempt, .. } => self.on_place(attempt),
             Output::Look { attempt } => {
+                let seen = self.seen.entry((self.process, attempt)).or_default();
+                seen.first_look.get_or_insert(self.now);
                 let mine = |leg: &Leg| leg.attempt == attempt && leg.process == self.process;
-                let found = match self.legs.iter().position(|leg| mine(leg) && leg.made) {
+                let found = match self.legs.iter().rposition(|leg| mine(leg) && leg.made) {
                     _ if self.fails() => Look::Failed,
                     Some(index) => Look::Found {
                         call: self.legs[index].name.clone(),
@@ -530,7 +548,10 @@ impl World {
                 };
                 self.answer(Input::HungUp { attempt, answer });
             }
+            // Five seconds without the list are enough for a press.
+            Output::Count(Counter::AnswersMissed) => self.list_failed |= self.list_asked,
             Output::ListOrphans => {
+                self.list_asked = true;
                 if self.fails() {
                     self.list_failed = true;
                     self.answer(Input::OrphansFailed);
@@ -543,7 +564,7 @@ impl World {
                 }
             }
             Output::Stop { socket } if self.random.percent(95) => {
-                let index = self.legs.iter().position(|l| l.socket == Some(socket.0));
+                let index = self.legs.iter().rposition(|l| l.socket == Some(socket.0));
                 if let Some(index) = index {
                     self.legs[index].socket = None;
                     self.change_in(5, 300, index, Change::Ends(4));
@@ -589,7 +610,10 @@ impl World {
                 status: Status::Initiated,
                 reason: None,
                 socket: None,
+                heard: false,
                 excused: false,
+                given_up: false,
+                made_at: 0,
             });
             // A service that takes its time: the last look is before this.
             let slow = if self.random.percent(3) { 20_000 } else { 700 };
@@ -636,7 +660,7 @@ impl World {
                 self.tell(30, input.clone());
                 self.tell(900, input);
             }
-            _ => self.list_failed |= matches!(input, Input::Orphans(_)),
+            _ => {}
         }
     }
 
@@ -663,6 +687,8 @@ impl World {
             eprintln!("{:>12} {input:?}", self.now);
         }
         self.tally.inputs += 1;
+        self.note_heard(&input);
+        self.list_asked &= !matches!(input, Input::Orphans(_) | Input::OrphansFailed);
         self.call.handle(self.instant(), input);
         let mut count = 0;
         self.due = loop {
@@ -680,6 +706,37 @@ impl World {
         self.tally.most_outputs = self.tally.most_outputs.max(count);
         assert!(count <= MAX_OUTPUTS, "seed {}: {count} outputs", self.seed);
         self.check_not_stuck();
+        self.check_not_resting_beside_a_call();
+    }
+
+    fn note_heard(&mut self, input: &Input) {
+        let calls: &[CallId] = match input {
+            Input::Placed { call, .. }
+            | Input::Stream {
+                call: Some(call), ..
+            }
+            | Input::Looked {
+                found: Look::Found { call, .. },
+                ..
+            } => std::slice::from_ref(call),
+            Input::Orphans(calls) => calls,
+            _ => &[],
+        };
+        for call in calls {
+            if let Some(index) = self.leg(call) {
+                self.legs[index].heard = true;
+            }
+        }
+    }
+
+    /// Whoever rests knows of no call that is up.
+    fn check_not_resting_beside_a_call(&self) {
+        if self.due.is_none() && !self.stopped {
+            let up = |leg: &&Leg| leg.is_up() && leg.heard && !leg.given_up;
+            if let Some(leg) = self.legs.iter().rev().take(20).find(up) {
+                panic!("seed {}: rests beside {}", self.seed, leg.name);
+            }
+        }
     }
 
     fn check_not_stuck(&self) {
@@ -691,8 +748,9 @@ impl World {
             self.phase
         );
         assert_eq!(self.phase, self.call.phase(), "seed {}", self.seed);
-        let ours = self.seen.range((self.process, AttemptId(0))..);
-        for ((_, attempt), seen) in ours.filter(|(_, seen)| !seen.closed) {
+        // Presses do not overlap, so only the latest can be open.
+        let latest = self.seen.range((self.process, AttemptId(0))..).next_back();
+        if let Some(((_, attempt), seen)) = latest.filter(|(_, seen)| !seen.closed) {
             let awake = self
                 .now
                 .saturating_sub(self.slept + seen.opened.unwrap_or(self.now));
@@ -707,7 +765,8 @@ impl World {
     fn check_place(&mut self, attempt: AttemptId) {
         let (seed, process) = (self.seed, self.process);
         for leg in self.legs.iter().filter(|leg| leg.is_up()) {
-            let excused = leg.excused || (leg.process != process && self.list_failed);
+            let excused =
+                leg.excused || leg.given_up || (leg.process != process && self.list_failed);
             let at = self.now;
             assert!(
                 excused,
@@ -751,18 +810,33 @@ impl World {
         let word = word.split(['(', ' ']).next().unwrap_or_default();
         *self.tally.ended.entry(word.to_owned()).or_default() += 1;
         let mine = |leg: &Leg| leg.attempt == record.attempt && leg.process == self.process;
-        if let Some(index) = self.legs.iter().position(mine) {
-            let not_found = ended == Ended::NotFound || cleared == Cleared::NeverUp;
-            self.legs[index].excused |= not_found;
+        if let Some(index) = self.legs.iter().rposition(mine) {
+            if cleared == Cleared::NeverUp {
+                self.check_looked_for(index);
+            }
             self.check_cleared(index, cleared);
         }
+    }
+
+    /// A call that "was never up" was made after the first look, or not yet.
+    fn check_looked_for(&mut self, index: usize) {
+        let leg = &mut self.legs[index];
+        let looked = self.seen[&(leg.process, leg.attempt)].first_look;
+        let before = |look: u64| !leg.made || leg.made_at >= look;
+        let seed = self.seed;
+        assert!(
+            looked.is_some_and(before),
+            "seed {seed}: {} overlooked",
+            leg.name
+        );
+        leg.excused = true;
     }
 
     /// What is said to be off the line is off the line, unless it was given up.
     fn check_cleared(&mut self, index: usize, how: Cleared) {
         let leg = &mut self.legs[index];
-        leg.excused |= matches!(how, Cleared::GivenUp | Cleared::ByStreamAlone);
-        let gone = !leg.is_up() || leg.excused;
+        leg.given_up |= matches!(how, Cleared::GivenUp | Cleared::ByStreamAlone);
+        let gone = !leg.is_up() || leg.excused || leg.given_up;
         assert!(gone, "seed {}: {} is up, {how:?}", self.seed, leg.name);
     }
 
@@ -786,7 +860,8 @@ impl World {
     }
 
     fn leg(&self, call: &CallId) -> Option<usize> {
-        self.legs.iter().position(|leg| leg.name == *call)
+        let index = call.as_str().strip_prefix('c')?.parse().ok()?;
+        (index < self.legs.len()).then_some(index)
     }
 
     fn instant(&self) -> Instant {
@@ -846,7 +921,7 @@ impl Tally {
         ] {
             assert!(self.cleared.contains_key(word), "never {word}: {shown}");
         }
-        assert!(self.orphans > 10, "{shown}");
+        assert!(self.orphans > 50, "{shown}");
     }
 }
 

@@ -121,8 +121,8 @@ pub(super) struct Attempt {
     timers: Timers,
     /// `None` for an orphan and for a late call, which only have to go.
     record: Option<Record>,
-    /// The record has changed since it was last handed out.
-    changed: bool,
+    /// The record as it was last handed out.
+    told: Option<Record>,
 }
 
 impl Attempt {
@@ -158,7 +158,6 @@ impl Attempt {
                 outcome_unknown: false,
                 remaining: None,
             }),
-            changed: true,
             ..Self::new(id, State::Held, now)
         }
     }
@@ -193,7 +192,7 @@ impl Attempt {
             refusal: None,
             timers: Timers::default(),
             record: None,
-            changed: false,
+            told: None,
         }
     }
 
@@ -272,7 +271,6 @@ impl Attempt {
         self.timers.set(Timer::Place, cx.now + ANSWER_WITHIN);
         self.naming = Naming::Asked;
         self.state = State::Placing;
-        self.changed = true;
         let attempt = self.id;
         cx.out.push(Output::Place { attempt, button });
     }
@@ -315,13 +313,11 @@ impl Attempt {
 
     /// The record, if it has changed since last time.
     pub(super) fn take_record(&mut self) -> Option<Box<Record>> {
-        if !std::mem::take(&mut self.changed) {
+        if self.told == self.record {
             return None;
         }
-        let mut record = self.record.clone()?;
-        record.call.clone_from(&self.call);
-        record.report = self.report;
-        Some(Box::new(record))
+        self.told.clone_from(&self.record);
+        self.record.clone().map(Box::new)
     }
 
     /// The POST named the call. Returns a call that is up besides this one.
@@ -331,7 +327,7 @@ impl Attempt {
         remaining: Option<Remaining>,
         cx: &mut Context,
     ) -> Option<CallId> {
-        self.note(|record, _| record.remaining = remaining, cx);
+        self.note(|r, _| r.remaining = remaining.or(r.remaining), cx);
         self.name(call, cx)
     }
 
@@ -347,14 +343,14 @@ impl Attempt {
                 self.close(Cleared::NeverUp, cx);
             }
             // Its stream is here, so there is a call, whatever was said.
-            (_, Naming::Asked) => self.seek(cx),
-            _ => {}
+            _ => self.on_outcome_unknown(cx),
         }
     }
 
     /// Nobody can say whether the POST made a call.
     pub(super) fn on_outcome_unknown(&mut self, cx: &mut Context) {
         if self.naming == Naming::Asked {
+            cx.out.count(Counter::UnknownOutcomes);
             self.seek(cx);
         }
     }
@@ -484,14 +480,14 @@ impl Attempt {
         self.one_way = false;
         self.timers.stop(Timer::Believe);
         self.timers.stop(Timer::OneWay);
-        cx.out.count(Counter::SocketsDropped);
-        let drop = |record: &mut Record, _| {
-            record.drops += 1;
-            record.close_code = code;
-        };
-        self.note(drop, cx);
         if self.state == State::Answered {
             self.state = State::Reconnecting;
+            cx.out.count(Counter::SocketsDropped);
+            let drop = |record: &mut Record, _| {
+                record.drops += 1;
+                record.close_code = code;
+            };
+            self.note(drop, cx);
             let patience = cx.config.reconnect_within;
             self.timers.set(Timer::Return, cx.now + patience);
             self.ask_get(cx);
@@ -543,7 +539,6 @@ impl Attempt {
 
     /// The outcome is unknown from now on: look for the call.
     fn seek(&mut self, cx: &mut Context) {
-        cx.out.count(Counter::UnknownOutcomes);
         self.timers.stop(Timer::Place);
         self.naming = Naming::Sought;
         self.sought_since = cx.now;
@@ -601,14 +596,18 @@ impl Attempt {
         match &self.call {
             Some(known) if *known == call => return Name::Same,
             Some(_) => return Name::Another(call),
-            None => self.call = Some(call),
+            None => self.call = Some(call.clone()),
         }
         self.naming = Naming::Known;
         self.asked.look = false;
         self.timers.stop(Timer::Place);
         self.timers.stop(Timer::Look);
         self.tries = 0;
-        self.note(|record, at| record.accepted = Some(at), cx);
+        let accepted = |record: &mut Record, at| {
+            record.call = Some(call);
+            record.accepted = Some(at);
+        };
+        self.note(accepted, cx);
         self.dial(cx);
         Name::New
     }
@@ -639,7 +638,6 @@ impl Attempt {
         }
         if self.report != Some(report) {
             self.report = Some(report);
-            self.changed = true;
         }
         match (report.status, self.state) {
             (status, _) if status.is_terminal() => self.on_terminal(report, cx),
@@ -893,7 +891,6 @@ impl Attempt {
         cx: &Context,
     ) -> Option<T> {
         let record = self.record.as_mut()?;
-        self.changed = true;
         Some(write(record, cx.now - record.pressed))
     }
 }

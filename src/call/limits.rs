@@ -19,7 +19,7 @@ use super::event::Refusal;
 use super::record::{Ended, Limit};
 
 /// The limits' memory as remaining times, so that it can outlive the process:
-/// instants cannot. Save it after each closed record; give it, aged by the
+/// instants cannot. Save it with each record; give it, aged by the
 /// time the device was off (nothing, if that is not known: the limit then
 /// only lasts longer), to [`Call::new`](super::Call::new).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -186,5 +186,83 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::Limited(_)
         | Ended::LineBusy
         | Ended::Shutdown => Verdict::SaysNothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn limits(calls: Vec<Used>, now: Instant) -> Limits {
+        let snapshot = Snapshot {
+            calls,
+            failures: 3,
+            back_off: MINUTE,
+            retry_after: 2 * MINUTE,
+        };
+        Limits::restore(&snapshot, &Config::default(), now)
+    }
+
+    #[test]
+    fn a_saved_memory_comes_back_older() {
+        let now = Instant::now(); // an arbitrary origin; only sums of it are used
+        let used = |ago| Used {
+            ago,
+            answered: MINUTE,
+        };
+        let limits = limits(vec![used(DAY), used(DAY - MINUTE), used(MINUTE)], now);
+        let later = limits.snapshot(now + MINUTE);
+        assert_eq!(later.calls, [used(2 * MINUTE)]);
+        assert_eq!((later.failures, later.back_off), (3, Duration::ZERO));
+        assert_eq!(later.retry_after, MINUTE);
+    }
+
+    #[test]
+    fn more_calls_than_the_limit_are_forgotten_oldest_first() {
+        let now = Instant::now(); // an arbitrary origin; only sums of it are used
+        let ago = |n| Used {
+            ago: n * MINUTE,
+            answered: Duration::ZERO,
+        };
+        let limits = limits((1..100).rev().map(ago).collect(), now);
+        let kept = limits.snapshot(now).calls;
+        assert_eq!((kept.len(), kept[19]), (20, ago(1)));
+    }
+
+    #[test]
+    fn a_memory_from_the_future_harms_nobody() {
+        let now = Instant::now(); // an arbitrary origin; only sums of it are used
+        let endless = Snapshot {
+            calls: vec![Used {
+                ago: Duration::ZERO,
+                answered: Duration::MAX,
+            }],
+            failures: u32::MAX,
+            back_off: Duration::MAX,
+            retry_after: Duration::MAX,
+        };
+        let config = Config::default();
+        let mut limits = Limits::restore(&endless, &config, now);
+        assert_eq!(limits.check(&config, now), Err(Limit::RetryAfter));
+        let tomorrow = now + DAY;
+        assert_eq!(limits.check(&config, tomorrow), Ok(config.max_call));
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_its_most_and_ends_with_a_success() {
+        let now = Instant::now(); // an arbitrary origin; only sums of it are used
+        let config = Config::default();
+        let mut limits = Limits::restore(&Snapshot::default(), &config, now);
+        let mut pause_after = |ended| {
+            limits.on_placed(now);
+            limits.on_closed(ended, None, Duration::ZERO, &config, now);
+            limits.snapshot(now).back_off.as_secs()
+        };
+        let pauses: Vec<u64> = (0..10).map(|_| pause_after(Ended::Failed)).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        pause_after(Ended::FarHungUp);
+        assert_eq!(pause_after(Ended::Lost), 2);
     }
 }

@@ -29,10 +29,11 @@
 //! |---|---|---|---|---|
 //! | Idle | press | Placing | POST, once; record | `far_end_hangs_up` |
 //! | Idle | press, a limit says no | Idle | closed record, limited | `day_is_used_up`, `minutes_are_used_up`, `failures_make_it_pause` |
-//! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed` |
+//! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed`, `list_of_orphans_is_not_answered` |
 //! | Held | line is clear | Placing | POST, once | `orphan_is_ended_before_the_press_is_placed` |
 //! | Held | `hold_press` | Idle | closed record, failed | `orphan_that_stays_refuses_the_press` |
 //! | Held | cancel | Idle | closed record | `held_press_is_cancelled` |
+//! | Idle | offline, online | Idle | shown; what waits for its turn is done now | `offline_and_back` |
 //! | any but Idle | press | same | busy signal | `second_press_is_only_acknowledged` |
 //! | Placing | 200 | Dialing | `ring_for` begins, get-call every 2 s | `far_end_hangs_up` |
 //! | Placing | refused | Idle | closed record | `refused_for_each_reason` |
@@ -68,6 +69,7 @@
 //! | over | 200, found | | hang up, blocks the next call | `late_accept_is_hung_up` |
 //! | over | its stream | | `stop` on it, hang up | `late_stream_is_stopped` |
 //! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up` |
+//! | any | orphans listed | same | hang up, each beside the rest | `more_orphans_than_the_table_holds` |
 //! | any | shutdown | Ending | hang up, 1.5 s, stopped | `shutdown_in_a_call`, `shutdown_cannot_wait` |
 //!
 //! # What may be relied on
@@ -208,6 +210,7 @@ impl Call {
         self.take(input);
         self.settle();
         self.show();
+        self.finish();
     }
 
     /// Hands out the next thing to do. `WaitUntil` means there is no more for
@@ -491,7 +494,7 @@ impl Call {
     // Conclusions.
 
     /// Closed attempts leave the table, a press that waited is placed, what
-    /// has changed goes on record, a stop is complete.
+    /// has changed goes on record.
     fn settle(&mut self) {
         while let Some(index) = self.attempts.iter().position(Attempt::is_closed) {
             let mut attempt = self.attempts.remove(index);
@@ -508,11 +511,6 @@ impl Call {
         for index in 0..self.attempts.len() {
             let record = self.attempts[index].take_record();
             self.record(record);
-        }
-        if self.stop == Stop::Asked && self.attempts.is_empty() {
-            self.stop = Stop::Done;
-            self.timers.stop(Timer::Shutdown);
-            self.cx.out.push(Output::Stopped);
         }
     }
 
@@ -549,6 +547,15 @@ impl Call {
         if self.shown != Some(phase) {
             self.shown = Some(phase);
             self.cx.out.push(Output::Show(phase));
+        }
+    }
+
+    /// A stop is complete when nothing is up any more.
+    fn finish(&mut self) {
+        if self.stop == Stop::Asked && self.attempts.is_empty() {
+            self.stop = Stop::Done;
+            self.timers.stop(Timer::Shutdown);
+            self.cx.out.push(Output::Stopped);
         }
     }
 }
