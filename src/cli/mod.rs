@@ -1,1 +1,4 @@
-//! Skeleton of `cli`.
+//! The command line: one file a subcommand.
+
+/// `callbox calls`: the records of calls.
+pub mod calls;

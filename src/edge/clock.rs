@@ -49,8 +49,8 @@ impl Stamp {
     /// the year -9999 or after 9999) becomes the nearest moment one has.
     #[must_use]
     pub fn from_unix_ms(ms: i64) -> Self {
-        let (first, last) = (Timestamp::MIN, Timestamp::MAX);
-        Self(ms.clamp(first.as_millisecond(), last.as_millisecond()))
+        let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        Self(ms.clamp(first * 1000, last * 1000))
     }
 
     /// What the system clock shows now, right or wrong.

@@ -41,13 +41,13 @@ const PAGE: u64 = 4096;
 const CORRUPT_MAX: usize = 3;
 
 /// What a connection is given. The cache is bounded to 256 KiB: the record is
-/// written by row and rarely read. The log is folded in every 64 pages.
+/// written by row and rarely read. The log is folded in every 256 pages (1 MiB).
 const SETTINGS: &str = "
     PRAGMA cache_size = -256;
     PRAGMA temp_store = MEMORY;
     PRAGMA mmap_size = 0;
     PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 64;
+    PRAGMA wal_autocheckpoint = 256;
     PRAGMA journal_size_limit = 1048576;
     PRAGMA trusted_schema = OFF;
 ";
@@ -412,4 +412,41 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_up_to_date_step_by_step() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = [
+            "CREATE TABLE a (x INTEGER) STRICT",
+            "ALTER TABLE a ADD COLUMN y TEXT",
+            "UPDATE a SET y = 'moved'",
+        ];
+        migrate(&mut connection, &steps[..1]).unwrap();
+        connection.execute("INSERT INTO a VALUES (5)", []).unwrap();
+        migrate(&mut connection, &steps).unwrap();
+        migrate(&mut connection, &steps).unwrap();
+        let row = connection.query_row("SELECT x, y FROM a", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        });
+        assert_eq!(row.unwrap(), (5, "moved".into()));
+        assert_eq!(version(&connection).unwrap(), 3);
+        assert_eq!(application_id(&connection).unwrap(), APPLICATION_ID);
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = [
+            "CREATE TABLE a (x INTEGER)",
+            "DROP TABLE a; SELECT no_such_thing",
+        ];
+        assert!(migrate(&mut connection, &steps).is_err());
+        assert_eq!(version(&connection).unwrap(), 1);
+        assert!(connection.prepare("SELECT x FROM a").is_ok());
+    }
 }
