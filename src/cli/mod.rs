@@ -1,4 +1,3 @@
 //! The command line: one file a subcommand.
 
-/// `callbox calls`: the records of calls.
 pub mod calls;

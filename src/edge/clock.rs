@@ -19,8 +19,8 @@
 //! - Only trusted readings are worth saving ([`Reading::trusted`]): a clock
 //!   that ran ahead once would hold all later records in its future.
 //!
-//! The build date is the constant [`RELEASED`], or `SOURCE_DATE_EPOCH` where
-//! the packager sets it. A build script would say the same and make every
+//! The build date is a constant that moves with the version, or
+//! `SOURCE_DATE_EPOCH` where the packager sets it. A build script would say the same and make every
 //! build different.
 //!
 //! Units: [`Stamp`] counts milliseconds since 1970 UTC. Nothing here reads a
