@@ -4,7 +4,7 @@
 //! the person at the terminal, which is printed behind `callbox:`. Exit codes:
 //! 0 done, 1 it failed, 2 the arguments were wrong.
 
-//X mod calls;
+mod calls;
 mod config;
 mod control;
 mod demo;
@@ -55,7 +55,7 @@ enum Command {
     /// How the running intercom is
     Status(control::StatusArguments),
     /// The records of calls
-//X Calls(calls::Arguments),
+    Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
 //X     /// Try everything
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => control::call(&arguments),
         Command::Hangup(at) => control::hangup(&at),
         Command::Status(arguments) => control::status(&arguments),
-//X         Command::Calls(arguments) => calls::run(&arguments),
+        Command::Calls(arguments) => calls::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
 //X         Command::Doctor(at) => doctor::run(&at.config),
     };

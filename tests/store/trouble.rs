@@ -5,9 +5,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callbox::edge::store::{Config, Opened, Query, Reader, Row, Saved, StoreHandle};
+use callbox::trace::{Counter, Trace};
 use rusqlite::Connection;
 
 use crate::support::*;
@@ -288,6 +290,7 @@ fn records_outlive_a_full_disk_and_move_to_it_when_there_is_room() {
     };
     let (store, opened) = open(config);
     let row = |n| Row {
+        closed: Some(true),
         local_reason: Some("x".repeat(900)),
         ..Row::new(token(n))
     };
@@ -344,10 +347,13 @@ fn records_outlive_a_full_disk_and_move_to_it_when_there_is_room() {
 fn memory_is_bounded_while_the_disk_takes_nothing() {
     let folder = Folder::new();
     std::fs::create_dir(folder.database()).unwrap();
-    let (store, _) = open_at(&folder.database());
+    let trace = Arc::new(Trace::default());
+    let config = Config::new(folder.database());
+    let (store, _) = StoreHandle::open(config, Arc::clone(&trace)).unwrap();
     for n in 0..1200 {
         record(&store, Row::new(token(n)));
     }
+    assert_eq!(trace.read(Counter::RecordsLost), 200);
     let all = rows(
         &store,
         Query::Latest {
@@ -406,7 +412,14 @@ fn read_only_child(path: &Path) {
             "Make the folder and the file writable",
         ],
     );
-    works_in_memory(&store, &told);
+    assert_eq!(
+        tokens(&opened.unfinished),
+        [token(1)],
+        "the call that was up is known"
+    );
+    assert_eq!(record(&store, Row::new(token(99))), Saved::InMemory);
+    assert_eq!(store.health().in_memory, Some(told));
+    assert_eq!(tokens(&latest(&store)), [token(99), token(1)]);
 
     let reader = Reader::open(path).unwrap();
     let rows = reader
@@ -431,7 +444,7 @@ fn a_reader_is_told_what_is_wrong() {
     says(&told(&folder.database()), &["does not hold call records"]);
 
     std::fs::write(folder.database(), "").unwrap();
-    says(&told(&folder.database()), &["does not hold call records"]);
+    says(&told(&folder.database()), &["no call records at"]);
 }
 
 #[test]

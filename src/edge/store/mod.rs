@@ -172,7 +172,8 @@ impl Update {
         now.trusted.then(|| Self::new(Change::Prune { before }))
     }
 
-    /// Asks to be told when it is saved.
+    /// Asks to be told when it is saved. The answer is an error when it was
+    /// lost, which takes a full disk and a full memory.
     #[must_use]
     pub fn acknowledged(mut self) -> (Self, oneshot::Receiver<Saved>) {
         let (done, saved) = oneshot::channel();
