@@ -51,6 +51,8 @@ counters! {
     StuckButtons = "stuck_buttons",
     /// GPIO events the kernel dropped because its buffer was full.
     GpioOverflows = "gpio_overflows",
+    /// Times the lamp's pin began to refuse.
+    LampFaults = "lamp_faults",
     /// REST requests sent.
     RestRequests = "rest_requests",
     /// REST requests that ran into their time-out.
@@ -63,6 +65,12 @@ counters! {
     UnknownOutcomes = "unknown_outcomes",
     /// Calls found up at start and ended.
     OrphansEnded = "orphans_ended",
+    /// Calls whose end was never confirmed within the bound.
+    CallsGivenUp = "calls_given_up",
+    /// Requests of the call machine that nobody answered in time.
+    AnswersMissed = "answers_missed",
+    /// Calls that could not be followed because the table was full.
+    AttemptsCrowded = "attempts_crowded",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
     /// Connections refused because too many were open.
