@@ -542,3 +542,6 @@ fn closing((status, words): (u16, &str), more: &str, body: &str) -> Vec<u8> {
     )
     .into_bytes()
 }
+
+#[cfg(test)]
+mod tests;
