@@ -33,6 +33,8 @@ pub const FADE: usize = 64;
 const PITCH_MIN: usize = 40;
 /// Longest pitch period: 66 Hz.
 const PITCH_MAX: usize = 120;
+/// Longest stretch that is repeated: two short pitch periods, or a long one.
+const TEMPLATE_MAX: usize = 2 * STEADY;
 /// Over how much two pitch periods are compared: 20 ms.
 const COMPARED: usize = 160;
 /// What has been heard last: 60 ms.
@@ -43,7 +45,7 @@ const HEARD: usize = 480;
 pub struct Concealer {
     heard: [f32; HEARD],
     /// The end of what was heard that is repeated, and its length.
-    template: [f32; PITCH_MAX],
+    template: [f32; TEMPLATE_MAX],
     length: usize,
     /// What the template's first sample must be raised by to follow the last.
     step: f32,
@@ -55,7 +57,7 @@ impl Default for Concealer {
     fn default() -> Self {
         Self {
             heard: [0.0; HEARD],
-            template: [0.0; PITCH_MAX],
+            template: [0.0; TEMPLATE_MAX],
             length: PITCH_MAX,
             step: 0.0,
             made: FULL_FADE,

@@ -202,7 +202,7 @@ pub struct Snapshot {
     /// All those waits.
     pub delays: Delays,
     /// The far end's clock against the speaker's, in parts per million;
-    /// positive when the far end is the faster one. Settles within a minute.
+    /// positive when the far end is the faster one. Settles in some minutes.
     pub drift_ppm: f32,
 }
 
