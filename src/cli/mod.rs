@@ -1,1 +1,3 @@
 //! Skeleton of `cli`.
+/// `callbox simulate`.
+pub mod simulate;

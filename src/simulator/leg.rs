@@ -666,11 +666,10 @@ impl Mouth {
             Says::Speech(words) => words.get(at..).unwrap_or_default(),
             Says::SpeechThenNoMedia(words) => words.get(at..).filter(|rest| !rest.is_empty())?,
             Says::Echo => {
-                let from = self
-                    .echoed
-                    .unwrap_or_else(|| heard.len().saturating_sub(PACKET_SAMPLES));
-                self.echoed = Some(from + PACKET_SAMPLES);
-                heard.get(from..).unwrap_or_default()
+                // From the first whole packet heard on, one for each sent.
+                let from = self.echoed.or(heard.len().checked_sub(PACKET_SAMPLES));
+                self.echoed = from.map(|from| from + PACKET_SAMPLES);
+                from.map_or(&[][..], |from| heard.get(from..).unwrap_or_default())
             }
             Says::Silence => &[],
         };
@@ -705,9 +704,9 @@ mod tests {
     fn an_echo_repeats_each_sample_once() {
         let heard: Vec<i16> = (0..480).collect();
         let mut mouth = Mouth::new(Says::Echo);
-        assert_eq!(mouth.packet(&heard[..160]).unwrap()[..], heard[..160]);
-        assert_eq!(mouth.packet(&heard[..320]).unwrap()[..], heard[160..320]);
-        assert_eq!(mouth.packet(&heard).unwrap()[..], heard[320..]);
+        assert_eq!(mouth.packet(&heard[..100]), Some([0; 160]));
+        assert_eq!(mouth.packet(&heard[..260]).unwrap()[..], heard[100..260]);
+        assert_eq!(mouth.packet(&heard[..420]).unwrap()[..], heard[260..420]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub use config::{
 };
 pub use event::{Event, Events, What};
 pub use exchange::{Call, Direction, Reason, Status};
+pub(crate) use line::parse_time;
 pub use line::{BadLine, Line, Stall};
 
 use event::Journal;
