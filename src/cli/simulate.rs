@@ -208,3 +208,69 @@ fn print(line: &str) -> io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(words: &str) -> Result<Arguments, clap::Error> {
+        let words = std::iter::once("simulate").chain(words.split_whitespace());
+        Program::try_parse_from(words).map(|program| program.arguments)
+    }
+
+    #[test]
+    fn each_role_is_a_callee() {
+        let rings = Duration::from_millis(700);
+        let cases = [
+            ("speak", Answer::After(rings)),
+            ("echo", Answer::After(rings)),
+            ("ring-out", Answer::RingsOut(rings)),
+            ("reject", Answer::Rejects(rings)),
+            ("voicemail", Answer::Voicemail(rings)),
+            ("silent", Answer::After(rings)),
+        ];
+        for (role, answer) in cases {
+            let words = format!("--callee {role} --answer-after 700ms");
+            let config = parse(&words).unwrap().config().unwrap();
+            assert_eq!(config.callee.answer, answer, "{role}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_say_what_would_be_right() {
+        let cases = [
+            ("--answer-after soon", "1200ms or 1.5s"),
+            ("--line dealy=1s", "there is no \"dealy\""),
+            ("--callee sings", "ring-out"),
+        ];
+        for (words, want) in cases {
+            let error = parse(words).unwrap_err().to_string();
+            assert!(error.contains(want), "{words}: {error}");
+        }
+        let missing = parse("--speech /nowhere/x.wav").unwrap().config();
+        let error = missing.unwrap_err().to_string();
+        assert!(error.contains("/nowhere/x.wav"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_introduction_is_ready_to_paste() {
+        let arguments = parse("--port 0 --signing-key secret").unwrap();
+        let simulator = Simulator::start(arguments.config().unwrap()).await.unwrap();
+        let text = introduction(&simulator, &arguments);
+        let from = text.find("[service]").unwrap();
+        let until = text.rfind("\n\n").unwrap();
+        let pasted: toml::Table = text[from..until].parse().unwrap();
+        let service = &pasted["service"];
+        assert_eq!(service["base_url"].as_str(), Some(&*simulator.base_url));
+        assert_eq!(service["from_number"].as_str(), Some(NUMBER));
+        assert!(service["signing_key_file"].is_str());
+        assert!(pasted["ingress"]["public_url"].is_str());
+    }
+}

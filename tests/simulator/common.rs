@@ -192,6 +192,7 @@ pub(crate) struct Media<S = TcpStream> {
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Media<S> {
     pub(crate) async fn accept(stream: S, answer: &'static [(&str, &str)]) -> Self {
         let mut request = None;
+        #[expect(clippy::result_large_err, reason = "tungstenite's type")]
         let handshake = |theirs: &Request, mut ours: Response| {
             request = Some(theirs.clone());
             for (name, value) in answer {

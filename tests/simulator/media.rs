@@ -255,7 +255,7 @@ async fn start_names_the_format() {
 
 #[tokio::test]
 async fn a_pipeline_left_on_gets_no_raw_audio() {
-    let simulator = start(answering(Says::Silence, HangsUp::After(ms(300)))).await;
+    let simulator = start(answering(Says::Silence, HangsUp::After(ms(1000)))).await;
     let device = Device::listen().await;
     let call = Client::new(&simulator).placed(&device.url()).await;
     let mut media = device.accept_with(&[]).await;
@@ -272,14 +272,34 @@ async fn a_pipeline_left_on_gets_no_raw_audio() {
 
 #[tokio::test]
 async fn a_lost_socket_does_not_end_the_call() {
-    let mut talk = Talk::begin(patient()).await;
-    assert!(talk.simulator.handle.drop_socket(&talk.call));
-    assert_eq!(talk.media.closed().await, None);
-    talk.event(|what| *what == What::MediaDown(None)).await;
-    let call = talk.simulator.handle.call(&talk.call).unwrap();
-    assert_eq!(call.status, Status::Answered);
-    assert!(talk.simulator.handle.hang_up(&talk.call));
-    assert_eq!(talk.over().await.reason, Some(Reason::Remote));
+    for by_the_line in [false, true] {
+        let mut config = patient();
+        config.line.drop_at = by_the_line.then_some(ms(50));
+        let mut talk = Talk::begin(config).await;
+        if !by_the_line {
+            assert!(talk.simulator.handle.drop_socket(&talk.call));
+        }
+        assert_eq!(talk.media.closed().await, None);
+        talk.event(|what| *what == What::MediaDown(None)).await;
+        let call = talk.simulator.handle.call(&talk.call).unwrap();
+        assert_eq!(call.status, Status::Answered);
+        assert!(talk.simulator.handle.hang_up(&talk.call));
+        assert_eq!(talk.over().await.reason, Some(Reason::Remote));
+    }
+}
+
+#[tokio::test]
+async fn a_line_s_delay_is_heard_both_ways() {
+    let mut config = patient();
+    config.line = "delay=300ms".parse().unwrap();
+    let mut talk = Talk::begin(config).await;
+    talk.media.speak(&[LOUD; 160]).await;
+    let mark = json!({"event": "mark", "mark": {"name": "m"}});
+    talk.media.send(mark).await;
+    talk.media.frame_of("mark").await;
+    // `start` took 300 ms, so did the packet, then the telephone's own 40 ms.
+    let first = talk.heard().iter().position(|sample| *sample != 0).unwrap();
+    assert!(first >= 640 * 8, "heard after {} ms", first / 8);
 }
 
 #[tokio::test]
@@ -335,13 +355,13 @@ async fn calls_end_by_themselves() {
     for (what, reason) in cases {
         let mut config = patient();
         match what {
-            "max" => config.service.max_duration = ms(50),
-            "audio" => config.service.ends_without_audio = Some(ms(50)),
+            "max" => config.service.max_duration = ms(500),
+            "audio" => config.service.ends_without_audio = Some(ms(500)),
             "voicemail" => {
                 config.callee.answer = Answer::Voicemail(ms(1));
-                config.service.voicemail_detected_after = ms(50);
+                config.service.voicemail_detected_after = ms(500);
             }
-            _ => config.callee.hangs_up = HangsUp::After(ms(50)),
+            _ => config.callee.hangs_up = HangsUp::After(ms(500)),
         }
         let mut talk = Talk::begin(config).await;
         let stop = talk.media.frame_of("stop").await;
@@ -356,8 +376,8 @@ async fn calls_end_by_themselves() {
 
 #[tokio::test]
 async fn a_device_that_keeps_sending_keeps_the_call() {
-    let mut config = answering(Says::Silence, HangsUp::After(ms(600)));
-    config.service.ends_without_audio = Some(ms(300));
+    let mut config = answering(Says::Silence, HangsUp::After(ms(1500)));
+    config.service.ends_without_audio = Some(ms(1000));
     let mut talk = Talk::begin(config).await;
     // One packet for each that comes: a clock without a timer.
     while talk.media.frame().await["event"] == "media" {
@@ -383,7 +403,7 @@ async fn hang_up_over_rest_ends_a_talk() {
 #[tokio::test]
 async fn one_way_sound_stops_without_a_word() {
     let words = Says::SpeechThenNoMedia(vec![8000; 320].into());
-    let mut talk = Talk::begin(answering(words, HangsUp::After(ms(300)))).await;
+    let mut talk = Talk::begin(answering(words, HangsUp::After(ms(1000)))).await;
     let mut packets = 0;
     while talk.media.frame().await["event"] == "media" {
         packets += 1;

@@ -398,7 +398,7 @@ async fn an_identity_sees_its_own_numbers_only() {
 async fn a_time_out_comes_before_or_after_the_call_was_made() {
     let simulator = start(ringing()).await;
     let mut client = Client::new(&simulator);
-    let impatient = reqwest::Client::builder().timeout(ms(300)).build();
+    let impatient = reqwest::Client::builder().timeout(ms(1000)).build();
     client.http = impatient.unwrap();
     for (fault, made) in [(Fault::TimeOutBefore, 0), (Fault::TimeOutAfter, 1)] {
         simulator.handle.fault(Route::Place, fault, 1);
