@@ -83,3 +83,6 @@ pub fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
+//! Skeleton of `cli`.
+/// `callbox simulate`.
+pub mod simulate;
