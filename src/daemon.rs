@@ -58,8 +58,8 @@ use crate::wire::rest::WsUrl;
 
 use attempts::Attempts;
 use health::Health;
-pub use media::{Face, Lines};
 use media::Media;
+pub use media::{Face, Lines};
 use service::Answered;
 
 /// REST answers that wait for the loop. A task waits when it is full.
@@ -148,6 +148,8 @@ pub enum Notice {
     Phase(Phase),
     /// The record of an attempt, as far as it is known.
     Record(Box<Row>),
+    /// The service's own account of an attempt, by its token, went into the store.
+    Reconciled(String),
 }
 
 /// Why a device does not start.
@@ -261,8 +263,12 @@ impl Daemon {
             let rest = rest.clone();
             Arc::new(move || service_time(&rest).map(|stamp| stamp.unix_ms() / 1000))
         };
-        let (ingress, accepted) =
-            Ingress::bind(setup.ingress, routes.clone(), service_time, Arc::clone(&trace))?;
+        let (ingress, accepted) = Ingress::bind(
+            setup.ingress,
+            routes.clone(),
+            service_time,
+            Arc::clone(&trace),
+        )?;
         tokio::spawn(ingress.run());
 
         let (ask, asks) = mpsc::channel(ASKS);
@@ -291,8 +297,13 @@ impl Daemon {
 
         let (hub, hub_commands, media_events) =
             Hub::new(uplink_rx, downlink_tx, wake, Arc::clone(&trace));
-        let (media, panel) =
-            media::start(hub, hub_commands, hardware.face, setup.panel, Arc::clone(&trace))?;
+        let (media, panel) = media::start(
+            hub,
+            hub_commands,
+            hardware.face,
+            setup.panel,
+            Arc::clone(&trace),
+        )?;
 
         let (answers_tx, answers) = mpsc::channel(ANSWERS);
         let daemon = Self {
@@ -377,7 +388,12 @@ impl Daemon {
     async fn finish(mut self, ended: oneshot::Receiver<()>) {
         self.keep_state();
         self.retry_held();
-        let Self { store, sound, media, .. } = self;
+        let Self {
+            store,
+            sound,
+            media,
+            ..
+        } = self;
         drop(media);
         drop(store);
         if tokio::time::timeout(FLUSH_WITHIN, ended).await.is_err() {
@@ -449,7 +465,11 @@ impl Daemon {
         }
         match output {
             Panel::FirstEdge { .. } => self.warm(),
-            Panel::Press { button, first_edge, qualified } => {
+            Panel::Press {
+                button,
+                first_edge,
+                qualified,
+            } => {
                 self.press(button, qualified.saturating_sub(first_edge));
             }
             // A finger that stays on the button that began the call is no
@@ -460,13 +480,19 @@ impl Daemon {
                 self.handle(Input::Cancel);
             }
             Panel::Stuck { button } => {
-                tracing::warn!(button = self.name(button), "a button is stuck: it is locked until it is released");
+                tracing::warn!(
+                    button = self.name(button),
+                    "a button is stuck: it is locked until it is released"
+                );
                 self.event("panel", "button stuck");
             }
             Panel::Freed { button } => {
                 tracing::info!(button = self.name(button), "the button works again");
             }
-            Panel::LampFault(kind) => tracing::error!(?kind, "the lamp's line does not take a value; it is tried again every second"),
+            Panel::LampFault(kind) => tracing::error!(
+                ?kind,
+                "the lamp's line does not take a value; it is tried again every second"
+            ),
             Panel::LampRestored => tracing::info!("the lamp works again"),
             // Counted; the other two are dealt with where the lines are.
             Panel::NoiseBurst { .. } | Panel::ReadLevel { .. } | Panel::WaitUntil(_) => {}
@@ -488,7 +514,10 @@ impl Daemon {
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));
-        self.handle(Input::Press { button, qualified_in });
+        self.handle(Input::Press {
+            button,
+            qualified_in,
+        });
     }
 
     fn on_media(&mut self, event: stream::Event) {
@@ -535,33 +564,46 @@ impl Daemon {
     }
 
     fn on_accepted(&mut self, accepted: Accepted) {
-        let Accepted { attempt, socket, context, upgraded } = accepted;
+        let Accepted {
+            attempt,
+            socket,
+            context,
+            upgraded,
+        } = accepted;
         let context = context.unwrap_or_default();
         tracing::debug!(?attempt, ?socket, "a media stream was let in");
-        self.event("ingress", format!("stream {} of attempt {}", socket.0, attempt.0));
+        self.event(
+            "ingress",
+            format!("stream {} of attempt {}", socket.0, attempt.0),
+        );
         self.waiting.insert(socket, upgraded);
         let answered = context.status.as_deref() == Some("answered");
-        self.handle(Input::Stream { attempt, socket, call: context.call, answered });
+        self.handle(Input::Stream {
+            attempt,
+            socket,
+            call: context.call,
+            answered,
+        });
     }
 
     fn on_answered(&mut self, answered: Answered) {
         match answered {
             Answered::Call(input) => self.handle(input),
-            Answered::Placed { attempt, facts, input } => {
+            Answered::Placed {
+                attempt,
+                facts,
+                input,
+            } => {
                 self.attempts.note(attempt, facts);
                 if let Input::Placed { call, .. } = &input {
                     self.routes.expect(attempt, call.clone());
                 }
                 self.handle(input);
             }
-            Answered::Seen { input, row } => {
-                self.write(Update::record(*row));
-                self.handle(input);
-            }
             Answered::Online(online) => self.set_online(online),
             Answered::Reconciled(rows) => {
                 for row in rows {
-                    self.write(Update::record(row));
+                    self.write_reconciled(row);
                 }
             }
         }
@@ -596,7 +638,10 @@ impl Daemon {
         };
         let Some(index) = found else {
             let names: Vec<&str> = self.buttons.iter().map(|b| b.name.as_str()).collect();
-            return Err(format!("there is no such button; there is {}", names.join(", ")));
+            return Err(format!(
+                "there is no such button; there is {}",
+                names.join(", ")
+            ));
         };
         // A panel has at most 16 buttons.
         self.press(ButtonId(index as u8), Duration::ZERO);
@@ -613,7 +658,8 @@ impl Daemon {
 
     fn on_round(&mut self) {
         self.retry_held();
-        self.health.round(self.sound.stats.beats(), &self.media, &self.store);
+        self.health
+            .round(self.sound.stats.beats(), &self.media, &self.store);
         let reading = self.reading();
         if self.health.hourly() {
             self.keep_state();
@@ -628,7 +674,9 @@ impl Daemon {
 // What goes out.
 impl Daemon {
     fn place(&mut self, attempt: AttemptId, button: ButtonId) {
-        let Some(target) = self.buttons.get(usize::from(button.0)) else { return };
+        let Some(target) = self.buttons.get(usize::from(button.0)) else {
+            return;
+        };
         let to = target.to.clone();
         let url = self.token().and_then(|token| {
             let url = format!("{}{}", self.public_url.as_str(), token.media_path());
@@ -694,11 +742,18 @@ impl Daemon {
     }
 
     fn attach(&mut self, attempt: AttemptId, socket: SocketId) {
-        let Some(upgraded) = self.waiting.remove(&socket) else { return };
-        self.attempts.attached(attempt, &self.stats, &self.sound.stats);
+        let Some(upgraded) = self.waiting.remove(&socket) else {
+            return;
+        };
+        self.attempts
+            .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
         self.engine.push(Command::Connect { stream });
-        let attach = stream::Command::Attach { socket, stream, upgraded };
+        let attach = stream::Command::Attach {
+            socket,
+            stream,
+            upgraded,
+        };
         if self.media.tell(attach) {
             self.attached = Some(socket);
         } else {
@@ -741,7 +796,13 @@ impl Daemon {
 
     fn record(&mut self, record: &call::Record) {
         let reading = self.reading();
-        let row = self.attempts.row(record, reading, &self.stats, &self.sound.stats, &self.random);
+        let row = self.attempts.row(
+            record,
+            reading,
+            &self.stats,
+            &self.sound.stats,
+            &self.random,
+        );
         self.notice(Notice::Record(Box::new(row.clone())));
         self.write(Update::record(row));
         if record.closed.is_some() {
@@ -750,11 +811,19 @@ impl Daemon {
         }
     }
 
-    fn cleared(&mut self, call: &crate::units::CallId, how: call::Cleared, report: Option<call::Report>) {
+    fn cleared(
+        &mut self,
+        call: &crate::units::CallId,
+        how: call::Cleared,
+        report: Option<call::Report>,
+    ) {
         tracing::warn!(%call, ?how, "a call left up earlier is off the line");
         let rows = self.unfinished.iter().chain(self.attempts.last_rows());
         let of_call = |row: &&Row| row.call_id.as_ref() == Some(call);
-        let change = rows.into_iter().find(of_call).map(|row| attempts::cleared(row, how, report));
+        let change = rows
+            .into_iter()
+            .find(of_call)
+            .map(|row| attempts::cleared(row, how, report));
         if let Some(change) = change {
             self.write(Update::record(change));
         }
@@ -780,6 +849,20 @@ impl Daemon {
         }
     }
 
+    /// Whoever watches is told once it can be read from the disk.
+    fn write_reconciled(&mut self, row: Row) {
+        let token = row.token.clone();
+        let (update, saved) = Update::record(row).acknowledged();
+        self.write(update);
+        if let Some(notices) = self.notices.clone() {
+            tokio::spawn(async move {
+                if saved.await.is_ok() {
+                    _ = notices.try_send(Notice::Reconciled(token));
+                }
+            });
+        }
+    }
+
     fn retry_held(&mut self) {
         let mut held = std::mem::take(&mut self.held).into_iter();
         while let Some(update) = held.next() {
@@ -795,7 +878,10 @@ impl Daemon {
     fn keep_state(&mut self) {
         let reading = self.reading();
         let limits = self.call.limits(Instant::now());
-        self.write(Update::keep(LIMITS, attempts::limits_text(&limits, reading)));
+        self.write(Update::keep(
+            LIMITS,
+            attempts::limits_text(&limits, reading),
+        ));
         if reading.trusted {
             self.write(Update::keep(CLOCK, reading.stamp.to_string()));
         }
@@ -812,7 +898,9 @@ impl Daemon {
     }
 
     fn name(&self, button: ButtonId) -> &str {
-        self.buttons.get(usize::from(button.0)).map_or("", |b| &b.name)
+        self.buttons
+            .get(usize::from(button.0))
+            .map_or("", |b| &b.name)
     }
 
     fn event(&self, area: &'static str, what: impl Into<String>) {

@@ -50,12 +50,18 @@ fn init(path: &Path) -> Result<(), Failure> {
         _ => format!("{}: cannot be written: {e}", path.display()),
     })?;
     file.write_all(TEMPLATE.as_bytes())?;
-    println!("{} written: edit it, then `callbox config check`, then `callbox doctor`", path.display());
+    println!(
+        "{} written: edit it, then `callbox config check`, then `callbox doctor`",
+        path.display()
+    );
     Ok(())
 }
 
 fn summary(file: &File) -> String {
-    let buttons: Vec<String> =
-        file.buttons.iter().map(|b| format!("{} calls {}", b.name, b.to)).collect();
+    let buttons: Vec<String> = file
+        .buttons
+        .iter()
+        .map(|b| format!("{} calls {}", b.name, b.to))
+        .collect();
     format!("good; {}", buttons.join(", "))
 }

@@ -34,9 +34,14 @@ pub(super) struct StatusArguments {
 }
 
 pub(super) fn call(arguments: &CallArguments) -> Result<ExitCode, Failure> {
-    let request = Request::Call { button: arguments.button.clone() };
+    let request = Request::Call {
+        button: arguments.button.clone(),
+    };
     let said = question(&arguments.at.config, &request)?;
-    println!("pressed {}; `callbox status` tells how it goes", text(&said, "button"));
+    println!(
+        "pressed {}; `callbox status` tells how it goes",
+        text(&said, "button")
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -47,7 +52,9 @@ pub(super) fn hangup(at: &ConfigPath) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
-    let request = Request::Status { trace: arguments.trace };
+    let request = Request::Status {
+        trace: arguments.trace,
+    };
     let said = question(&arguments.at.config, &request)?;
     if arguments.json {
         println!("{said:#}");
@@ -76,7 +83,12 @@ fn page(value: &Value) -> String {
 fn write_page(out: &mut String, value: &Value, depth: usize) {
     let Value::Object(fields) = value else { return };
     for (name, value) in fields {
-        let name = format!("{:indent$}{}", "", name.replace('_', " "), indent = 2 * depth);
+        let name = format!(
+            "{:indent$}{}",
+            "",
+            name.replace('_', " "),
+            indent = 2 * depth
+        );
         _ = match value {
             Value::Object(inner) if inner.is_empty() => writeln!(out, "{name:<28}none"),
             Value::Object(_) => {
@@ -87,7 +99,13 @@ fn write_page(out: &mut String, value: &Value, depth: usize) {
             Value::Array(lines) => {
                 _ = writeln!(out, "{name}");
                 lines.iter().try_for_each(|line| {
-                    writeln!(out, "{:indent$}{}", "", line.as_str().unwrap_or_default(), indent = 2 * depth + 2)
+                    writeln!(
+                        out,
+                        "{:indent$}{}",
+                        "",
+                        line.as_str().unwrap_or_default(),
+                        indent = 2 * depth + 2
+                    )
                 })
             }
             Value::String(text) => writeln!(out, "{name:<28}{text}"),

@@ -20,20 +20,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Failure;
+use super::calls::show_facts;
+use crate::audio;
 use crate::audio::engine::{Engine, Format};
 use crate::call::Phase;
+use crate::config;
 use crate::daemon::{self, Face, Hardware, Lines, Notice, Setup, StartSound};
 use crate::edge::gpio;
 use crate::edge::panel_inputs::KernelClock;
-use crate::edge::store::{self, Row};
+use crate::edge::store::{Query, Reader, Row};
 use crate::edge::virtual_card::{self, Remote};
 use crate::edge::virtual_panel::{Finger, VirtualButtons, VirtualLamp, virtual_button};
-use crate::edge::{ingress, rest};
 use crate::panel::Level;
 use crate::simulator::{self, Answer, Callee, HangsUp, Says, Simulator, speech};
-use crate::units::E164;
-use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
-use crate::{audio, call, panel};
 
 /// `callbox demo …`
 #[derive(Debug, clap::Args)]
@@ -49,7 +48,10 @@ pub(super) struct Arguments {
 /// The one button's number: a fictitious one.
 const CALLEE: &str = "+15005550199";
 /// Rate of the virtual card: what most cards run at.
-const CARD: Format = Format { rate: 48_000, channels: 1 };
+const CARD: Format = Format {
+    rate: 48_000,
+    channels: 1,
+};
 /// The visitor waits this long after the callee's last word.
 const TURN: Duration = Duration::from_millis(500);
 /// How long a finger stays on the button.
@@ -75,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 struct Demo {
     out: PathBuf,
+    config: PathBuf,
     started: Instant,
     service: Service,
     finger: Finger,
@@ -91,26 +94,33 @@ impl Demo {
         let clock = KernelClock::new()?;
         let (finger, buttons) = virtual_button(clock);
         let (remote_tx, remote_rx) = mpsc::channel();
-        let setup = setup(&service.handle.base_url(), out)?;
+        let (config, setup) = configure(&service.handle.base_url(), out)?;
         let (told, mut heard) = daemon::notices();
         let (stop, stopped) = oneshot::channel::<()>();
-        let daemon = std::thread::Builder::new().name("callbox-demo".to_owned()).spawn(move || {
-            let hardware = Hardware { face: DemoFace(Some(buttons)), sound: card(remote_tx) };
-            let until = async {
-                // Dropped when the demo fails: stop then, too.
-                _ = stopped.await;
-            };
-            daemon::run(setup, hardware, Some(told), until)
-        })?;
+        let daemon = std::thread::Builder::new()
+            .name("callbox-demo".to_owned())
+            .spawn(move || {
+                let hardware = Hardware {
+                    face: DemoFace(Some(buttons)),
+                    sound: card(remote_tx),
+                };
+                let until = async {
+                    // Dropped when the demo fails: stop then, too.
+                    _ = stopped.await;
+                };
+                daemon::run(setup, hardware, Some(told), until)
+            })?;
         // The daemon's channel is tokio's; this thread has no runtime.
         let (pass_on, notices) = mpsc::channel();
-        std::thread::Builder::new().name("callbox-notices".to_owned()).spawn(move || {
-            while let Some(notice) = heard.blocking_recv() {
-                if pass_on.send(notice).is_err() {
-                    return;
+        std::thread::Builder::new()
+            .name("callbox-notices".to_owned())
+            .spawn(move || {
+                while let Some(notice) = heard.blocking_recv() {
+                    if pass_on.send(notice).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            })?;
         let Ok(visitor) = remote_rx.recv() else {
             return Err(match daemon.join() {
                 Ok(Err(error)) => error.into(),
@@ -118,10 +128,14 @@ impl Demo {
             });
         };
         println!("callbox demo: a telephone service, an intercom and a visitor on this machine");
-        println!("the service is at {}, the intercom dials {CALLEE} through it", service.handle.base_url());
+        println!(
+            "the service is at {}, the intercom dials {CALLEE} through it",
+            service.handle.base_url()
+        );
         println!();
         Ok(Self {
             out: out.to_owned(),
+            config,
             started: Instant::now(),
             service,
             finger,
@@ -155,17 +169,32 @@ impl Demo {
             return Err("the panel takes no presses".into());
         }
         let row = self.follow()?;
-        println!("\nThe record:\n\n{}", record_page(&row));
+        println!("\nThe record:\n");
+        show_facts(&row.facts(false), false, &mut io::stdout())?;
         self.keep(&row)?;
         Ok(())
     }
 
-    /// Tells the story until the record is closed.
+    /// The record as `callbox calls show` reads it.
+    fn record(&self, token: &str) -> Result<Row, Failure> {
+        let rows =
+            Reader::open(&self.out.join("calls.db"))?.rows(&Query::Find(token.to_owned()))?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .ok_or("the record is not in the store")?)
+    }
+
+    /// Tells the story until the service's own account is in the record.
     fn follow(&mut self) -> Result<Row, Failure> {
         let mut turn = None;
         loop {
-            let left = PATIENCE.checked_sub(self.started.elapsed()).ok_or("the call does not end")?;
-            let wait = turn.map_or(left, |at: Instant| at.saturating_duration_since(Instant::now()));
+            let left = PATIENCE
+                .checked_sub(self.started.elapsed())
+                .ok_or("the call does not end")?;
+            let wait = turn.map_or(left, |at: Instant| {
+                at.saturating_duration_since(Instant::now())
+            });
             match self.notices.recv_timeout(wait.min(left)) {
                 Ok(Notice::Phase(phase)) => {
                     self.say(story(phase));
@@ -175,7 +204,10 @@ impl Demo {
                     }
                 }
                 Ok(Notice::Pressed(_)) => self.say("the press counts"),
-                Ok(Notice::Record(row)) if row.closed == Some(true) => return Ok(*row),
+                Ok(Notice::Reconciled(token)) => return self.record(&token),
+                Ok(Notice::Record(row)) if row.closed == Some(true) && row.call_id.is_none() => {
+                    return Ok(*row);
+                }
                 Ok(Notice::Record(_) | Notice::Ready) => {}
                 Err(RecvTimeoutError::Timeout) if turn.take().is_some() => {
                     self.say("the visitor speaks");
@@ -191,15 +223,18 @@ impl Demo {
     fn keep(&self, row: &Row) -> Result<(), Failure> {
         let callee_heard = self.out.join("callee-heard.wav");
         let visitor_heard = self.out.join("visitor-heard.wav");
-        let id = row.call_id.as_ref().ok_or("the call was not placed; there is nothing to hear")?;
+        let id = row
+            .call_id
+            .as_ref()
+            .ok_or("the call was not placed; there is nothing to hear")?;
         self.service.handle.save_heard(id.as_str(), &callee_heard)?;
         write_wav(&visitor_heard, &self.visitor.heard())?;
-        println!("What both sides heard:\n");
+        println!("\nWhat both sides heard:\n");
         println!("  {}", callee_heard.display());
         println!("  {}", visitor_heard.display());
-        println!("\nNext: listen to them (`aplay FILE`), look at the record again");
-        println!("(`callbox calls list --store {}`), or set up a", self.out.join("calls.db").display());
-        println!("real device: `callbox config init`, `callbox doctor`, `callbox run`.");
+        println!("\nNext: listen to them with `aplay FILE`, or look at the record again with");
+        println!("  callbox calls --config {} list", self.config.display());
+        println!("For a real device: `callbox config init`, `callbox doctor`, `callbox run`.");
         Ok(())
     }
 
@@ -234,27 +269,39 @@ fn story(phase: Phase) -> &'static str {
     }
 }
 
-/// Everything `callbox run` reads from its file, for this machine alone.
-fn setup(base_url: &str, out: &Path) -> Result<Setup, Failure> {
-    let listen = free_address()?;
-    Ok(Setup {
-        buttons: vec![daemon::Button { name: "door".to_owned(), to: E164::parse(CALLEE)? }],
-        from: E164::parse(simulator::NUMBER)?,
-        public_url: WsUrl::parse(&format!("ws://{listen}"))?,
-        rest: rest::Config {
-            base_url: BaseUrl::parse(base_url)?,
-            api_key: rest::ApiKey::parse(simulator::API_KEY)?,
-            phone_number_id: PhoneNumberId::parse(simulator::NUMBER_ID)?,
-            extra_ca: None,
-            timeouts: rest::Timeouts::default(),
-        },
-        ingress: ingress::Config { listen, mode: ingress::Mode::Plain, signing_key: None },
-        call: call::Config::default(),
-        audio: audio::Config::default(),
-        panel: panel::Config::default(),
-        store: store::Config::new(out.join("calls.db")),
-        control: None,
-    })
+/// Writes the file an installer would, and reads it as `callbox run` does.
+fn configure(base_url: &str, out: &Path) -> Result<(PathBuf, Setup), Failure> {
+    let path = out.join("callbox.toml");
+    let in_folder = |name: &str| toml::Value::from(out.join(name).display().to_string());
+    let text = format!(
+        "# Written by `callbox demo`: its service listens on this machine while it runs.\n\
+         [service]\n\
+         from_number = \"{number}\"\n\
+         phone_number_id = \"{id}\"\n\
+         base_url = \"{base_url}\"\n\
+         api_key_file = {key}\n\n\
+         [ingress]\n\
+         mode = \"public-url\"\n\
+         public_url = \"ws://{listen}\"\n\
+         listen = \"{listen}\"\n\n\
+         [[button]]\n\
+         name = \"door\"\n\
+         to = \"{CALLEE}\"\n\n\
+         [store]\n\
+         path = {store}\n\n\
+         [control]\n\
+         socket = {control}\n",
+        number = simulator::NUMBER,
+        id = simulator::NUMBER_ID,
+        listen = free_address()?,
+        key = in_folder("api-key"),
+        store = in_folder("calls.db"),
+        control = in_folder("control.sock"),
+    );
+    std::fs::write(out.join("api-key"), simulator::API_KEY)?;
+    std::fs::write(&path, &text)?;
+    let setup = config::parse(&path, &text)?.setup()?;
+    Ok((path, setup))
 }
 
 /// A loopback port nobody uses: the URL must be known before the ingress
@@ -271,23 +318,33 @@ struct Service {
 
 impl Service {
     fn start() -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, started) = mpsc::channel();
-        std::thread::Builder::new().name("callbox-service".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let config = simulator::Config { callee: callee(), ..simulator::Config::default() };
-                let running = Simulator::start(config).await;
-                let handle = running.as_ref().map(|r| r.handle.clone());
-                _ = ready.send(handle.map_err(|e| io::Error::new(e.kind(), e.to_string())));
-                if let Ok(running) = running {
-                    _ = stopped.await;
-                    running.stop().await;
-                }
-            });
-        })?;
+        std::thread::Builder::new()
+            .name("callbox-service".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let config = simulator::Config {
+                        callee: callee(),
+                        ..simulator::Config::default()
+                    };
+                    let running = Simulator::start(config).await;
+                    let handle = running.as_ref().map(|r| r.handle.clone());
+                    _ = ready.send(handle.map_err(|e| io::Error::new(e.kind(), e.to_string())));
+                    if let Ok(running) = running {
+                        _ = stopped.await;
+                        running.stop().await;
+                    }
+                });
+            })?;
         let handle = started.recv()??;
-        Ok(Self { handle, _stop: stop })
+        Ok(Self {
+            handle,
+            _stop: stop,
+        })
     }
 }
 
@@ -330,8 +387,15 @@ impl Face for DemoFace {
     type Lamp = VirtualLamp<fn(bool)>;
 
     fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error> {
-        let edges = self.0.take().expect("virtual lines are never lost, so opened once");
-        Ok(Lines { edges, levels: vec![Level::Inactive], lamp: None })
+        let edges = self
+            .0
+            .take()
+            .expect("virtual lines are never lost, so opened once");
+        Ok(Lines {
+            edges,
+            levels: vec![Level::Inactive],
+            lamp: None,
+        })
     }
 }
 
@@ -341,9 +405,15 @@ fn at_card_rate(speech: &[i16]) -> Vec<i16> {
     const REACH: isize = 16;
     let factor = (CARD.rate / audio::LINE_RATE) as usize;
     let weight = |x: f64| {
-        let window = (std::f64::consts::FRAC_PI_2 * x / REACH as f64).cos().powi(2);
+        let window = (std::f64::consts::FRAC_PI_2 * x / REACH as f64)
+            .cos()
+            .powi(2);
         let angle = std::f64::consts::PI * x;
-        if x == 0.0 { 1.0 } else { angle.sin() / angle * window }
+        if x == 0.0 {
+            1.0
+        } else {
+            angle.sin() / angle * window
+        }
     };
     let sample = |n: usize| {
         let (whole, part) = ((n / factor) as isize, (n % factor) as f64 / factor as f64);
@@ -370,8 +440,4 @@ fn write_wav(path: &Path, samples: &[i16]) -> Result<(), Failure> {
     }
     file.finalize()?;
     Ok(())
-}
-
-fn record_page(row: &Row) -> String {
-    row.facts(false).iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("  {k:<24}{v}\n")).collect()
 }

@@ -34,7 +34,9 @@ pub(super) fn start(level: Level) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        .event_format(Line { journal: std::env::var_os("JOURNAL_STREAM").is_some() })
+        .event_format(Line {
+            journal: std::env::var_os("JOURNAL_STREAM").is_some(),
+        })
         .init();
 }
 
@@ -66,7 +68,9 @@ where
             let now = jiff::Timestamp::now().strftime("%H:%M:%S%.3f");
             write!(writer, "{now} {word}")?;
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
 }

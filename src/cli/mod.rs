@@ -4,19 +4,22 @@
 //! the person at the terminal, which is printed behind `callbox:`. Exit codes:
 //! 0 done, 1 it failed, 2 the arguments were wrong.
 
-mod calls;
+pub mod calls;
 mod config;
 mod control;
 mod demo;
 //X mod doctor;
 mod log;
 mod run;
-//X mod simulate;
+pub mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+
+use crate::edge::rest::Rest;
 
 /// What a subcommand says when it fails: one line or more for a person.
 type Failure = Box<dyn std::error::Error>;
@@ -26,7 +29,13 @@ type Failure = Box<dyn std::error::Error>;
 #[command(name = "callbox", version, about, arg_required_else_help = true)]
 struct Arguments {
     /// How much is logged: error, warn, info or debug
-    #[arg(long, global = true, env = "CALLBOX_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "CALLBOX_LOG",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     log: log::Level,
     #[command(subcommand)]
     command: Command,
@@ -47,7 +56,7 @@ enum Command {
     /// Make a whole call on this machine: no hardware, no account
     Demo(demo::Arguments),
     /// Be the telephone service, for tests and for trying things out
-//X Simulate(simulate::Arguments),
+    Simulate(simulate::Arguments),
     /// Press a button of the running intercom from here
     Call(control::CallArguments),
     /// End the call that is up
@@ -58,8 +67,8 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
-//X     /// Try everything
-//X Doctor(ConfigPath),
+    //X     /// Try everything
+    //X Doctor(ConfigPath),
 }
 
 /// Runs the program.
@@ -70,19 +79,24 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(at) => run::run(&at.config),
         Command::Demo(arguments) => demo::run(&arguments),
-//X         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Call(arguments) => control::call(&arguments),
         Command::Hangup(at) => control::hangup(&at),
         Command::Status(arguments) => control::status(&arguments),
-        Command::Calls(arguments) => calls::run(&arguments),
+        Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
-//X         Command::Doctor(at) => doctor::run(&at.config),
+        //X         Command::Doctor(at) => doctor::run(&at.config),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("callbox: {failure}");
         ExitCode::FAILURE
     })
 }
-//! Skeleton of `cli`.
-/// `callbox simulate`.
-pub mod simulate;
+
+/// The records of the configured database, or of the configured service.
+fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
+    let file = crate::config::load(&arguments.config)?;
+    let connect = || Ok(Rest::new(file.rest()?, Arc::default())?);
+    let mut out = std::io::stdout().lock();
+    Ok(calls::run(arguments, &file.store.path, connect, &mut out)?)
+}

@@ -22,8 +22,15 @@ pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
     if let Err(denied) = realtime::lock_memory() {
         tracing::warn!("{denied}");
     }
-    let face = Panel { buttons: file.button_lines(), count: file.buttons.len(), lamp: file.lamp_line() };
-    let hardware = Hardware { face, sound: card(&file) };
+    let face = Panel {
+        buttons: file.button_lines(),
+        count: file.buttons.len(),
+        lamp: file.lamp_line(),
+    };
+    let hardware = Hardware {
+        face,
+        sound: card(&file),
+    };
     daemon::run(setup, hardware, None, stopped())?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -71,13 +78,20 @@ impl Face for Panel {
 
     fn open(&mut self) -> Result<Lines<Wired, LampPin>, gpio::Error> {
         let (ids, lines): (Vec<_>, Vec<_>) = self.buttons.iter().cloned().unzip();
-        let wired = Wired { lines: Buttons::open(&lines)?, ids };
+        let wired = Wired {
+            lines: Buttons::open(&lines)?,
+            ids,
+        };
         let mut levels = vec![Level::Inactive; self.count];
         for (id, level) in wired.ids.iter().zip(wired.lines.levels()?) {
             levels[usize::from(id.0)] = level;
         }
         let lamp = self.lamp.as_ref().map(LampPin::open).transpose()?;
-        Ok(Lines { edges: wired, levels, lamp })
+        Ok(Lines {
+            edges: wired,
+            levels,
+            lamp,
+        })
     }
 }
 

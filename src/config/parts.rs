@@ -1,8 +1,8 @@
 //! The file's values as the parts' own settings.
 
 use super::file::{File, IngressMode, Line};
-use super::value::Bias;
 use super::secret;
+use super::value::Bias;
 use crate::daemon::{Button, Control, Setup};
 use crate::edge::gpio::{self, ButtonLine, LampLine, LineSpec};
 use crate::edge::{alsa, ingress, rest, store};
@@ -20,7 +20,10 @@ impl File {
     /// # Errors
     /// A secret is missing or of no use, in words for the installer.
     pub fn setup(&self) -> Result<Setup, String> {
-        let button = |b: &super::Button| Button { name: b.name.clone(), to: b.to.clone() };
+        let button = |b: &super::Button| Button {
+            name: b.name.clone(),
+            to: b.to.clone(),
+        };
         Ok(Setup {
             buttons: self.buttons.iter().map(button).collect(),
             from: self.service.from_number.clone(),
@@ -61,15 +64,27 @@ impl File {
     pub fn ingress(&self) -> Result<ingress::Config, String> {
         let key = secret::read(self.service.signing_key_file.as_deref(), "signing-key")?;
         let no_key = || "the signing key is empty behind its whsec_".to_owned();
-        let signing_key = key.map(|key| SigningKey::new(&key).ok_or_else(no_key)).transpose()?;
-        let mode = match (self.ingress.mode, &self.ingress.certificate, &self.ingress.private_key) {
-            (IngressMode::Tls, Some(certificate), Some(key)) => ingress::Mode::Tls(ingress::Files {
-                certificate: certificate.clone(),
-                key: key.clone(),
-            }),
+        let signing_key = key
+            .map(|key| SigningKey::new(&key).ok_or_else(no_key))
+            .transpose()?;
+        let mode = match (
+            self.ingress.mode,
+            &self.ingress.certificate,
+            &self.ingress.private_key,
+        ) {
+            (IngressMode::Tls, Some(certificate), Some(key)) => {
+                ingress::Mode::Tls(ingress::Files {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                })
+            }
             _ => ingress::Mode::Plain,
         };
-        Ok(ingress::Config { listen: self.ingress.listen, mode, signing_key })
+        Ok(ingress::Config {
+            listen: self.ingress.listen,
+            mode,
+            signing_key,
+        })
     }
 
     /// The record.
@@ -85,8 +100,14 @@ impl File {
     #[must_use]
     pub fn cards(&self) -> alsa::Config {
         let side = |name: &str, channels: u32| {
-            let format = audio::engine::Format { rate: self.sound.rate, channels: channels as u16 };
-            Some(alsa::Side { name: name.to_owned(), format: Some(format) })
+            let format = audio::engine::Format {
+                rate: self.sound.rate,
+                channels: channels as u16,
+            };
+            Some(alsa::Side {
+                name: name.to_owned(),
+                format: Some(format),
+            })
         };
         alsa::Config {
             microphone: side(&self.sound.microphone, self.sound.microphone_channels),
@@ -117,7 +138,10 @@ impl File {
     /// The lamp's line.
     #[must_use]
     pub fn lamp_line(&self) -> Option<LampLine> {
-        self.lamp.as_ref().map(|lamp| LampLine { line: spec(&lamp.line), active_low: lamp.active_low })
+        self.lamp.as_ref().map(|lamp| LampLine {
+            line: spec(&lamp.line),
+            active_low: lamp.active_low,
+        })
     }
 
     fn call(&self) -> call::Config {
@@ -156,6 +180,9 @@ impl File {
 fn spec(line: &Line) -> LineSpec {
     match line {
         Line::Name(name) => LineSpec::Name(name.clone()),
-        Line::Offset { chip, offset } => LineSpec::Offset { chip: chip.clone(), offset: *offset },
+        Line::Offset { chip, offset } => LineSpec::Offset {
+            chip: chip.clone(),
+            offset: *offset,
+        },
     }
 }

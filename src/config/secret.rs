@@ -22,10 +22,13 @@ pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, S
         return Ok(None);
     };
     let shown = path.display();
-    let text = std::fs::read(&path)
-        .map_err(|e| format!("{shown}: the {name} cannot be read: {e}"))?;
+    let text =
+        std::fs::read(&path).map_err(|e| format!("{shown}: the {name} cannot be read: {e}"))?;
     if text.len() > SIZE_MAX {
-        return Err(format!("{shown}: this is no {name}: it has {} bytes", text.len()));
+        return Err(format!(
+            "{shown}: this is no {name}: it has {} bytes",
+            text.len()
+        ));
     }
     let text = String::from_utf8(text)
         .map_err(|_| format!("{shown}: this is no {name}: it is not text"))?;
@@ -47,13 +50,20 @@ mod tests {
         let file = dir.join("api-key");
         let said = read(Some(&file), "api-key").unwrap_err();
         assert!(said.contains("api-key cannot be read"), "{said}");
-        for (bytes, want) in [(&b" \n"[..], "is empty"), (b"\xff\xfe", "not text"), (&[b'k'; 5000], "5000 bytes")] {
+        for (bytes, want) in [
+            (&b" \n"[..], "is empty"),
+            (b"\xff\xfe", "not text"),
+            (&[b'k'; 5000], "5000 bytes"),
+        ] {
             std::fs::write(&file, bytes).unwrap();
             let said = read(Some(&file), "api-key").unwrap_err();
             assert!(said.contains(want), "{said}");
         }
         std::fs::write(&file, "key-1\n").unwrap();
-        assert_eq!(read(Some(&file), "api-key").unwrap().as_deref(), Some("key-1"));
+        assert_eq!(
+            read(Some(&file), "api-key").unwrap().as_deref(),
+            Some("key-1")
+        );
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -54,7 +54,14 @@ pub(super) struct Attempts(VecDeque<Attempt>);
 
 impl Attempts {
     /// A request is about to go out.
-    pub(super) fn open(&mut self, id: AttemptId, token: &Token, url: &WsUrl, from: &E164, to: &E164) {
+    pub(super) fn open(
+        &mut self,
+        id: AttemptId,
+        token: &Token,
+        url: &WsUrl,
+        from: &E164,
+        to: &E164,
+    ) {
         let row = Row {
             client_websocket_url: Some(url.as_str().to_owned()),
             from_number: Some(from.clone()),
@@ -68,7 +75,15 @@ impl Attempts {
         if self.0.len() == ROUTES_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(Attempt { id, url, row, sound_before: None, sound_is_final: false, streams: 0, stale: 0 });
+        self.0.push_back(Attempt {
+            id,
+            url,
+            row,
+            sound_before: None,
+            sound_is_final: false,
+            streams: 0,
+            stale: 0,
+        });
     }
 
     /// The URL an attempt was placed with.
@@ -89,7 +104,9 @@ impl Attempts {
     pub(super) fn attached(&mut self, id: AttemptId, stats: &Stats, card: &card::Stats) {
         if let Some(attempt) = self.find(id) {
             attempt.streams += 1;
-            attempt.sound_before.get_or_insert_with(|| (stats.snapshot(), xruns(card)));
+            attempt
+                .sound_before
+                .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
         }
     }
 
@@ -137,7 +154,9 @@ impl Attempts {
 
 impl Attempt {
     fn write_sound(&mut self, record: &Record, stats: &Stats, card: &card::Stats) {
-        let Some((before, xruns_before)) = &self.sound_before else { return };
+        let Some((before, xruns_before)) = &self.sound_before else {
+            return;
+        };
         if self.sound_is_final {
             return;
         }
@@ -256,7 +275,9 @@ fn reason(ended: Ended) -> String {
         Ended::Lost => "the media stream broke and did not come back",
         Ended::Refused(why) => return format!("refused: {}", refusal(why)),
         Ended::Limited(Limit::Calls) => "not placed: the device's calls of 24 hours are used up",
-        Ended::Limited(Limit::Minutes) => "not placed: the device's minutes of 24 hours are used up",
+        Ended::Limited(Limit::Minutes) => {
+            "not placed: the device's minutes of 24 hours are used up"
+        }
         Ended::Limited(Limit::BackOff) => "not placed: a pause after failures",
         Ended::Limited(Limit::RetryAfter) => "not placed: the service asked to wait",
         Ended::LineBusy => "not placed: an earlier call was still up",
@@ -284,7 +305,11 @@ fn refusal(why: crate::call::Refusal) -> String {
 /// The limits' memory as one line of text, with the time it was written.
 pub(super) fn limits_text(limits: &Snapshot, now: Reading) -> String {
     let ms = |time: Duration| time.as_millis() as u64;
-    let calls: Vec<Value> = limits.calls.iter().map(|c| json!([ms(c.ago), ms(c.answered)])).collect();
+    let calls: Vec<Value> = limits
+        .calls
+        .iter()
+        .map(|c| json!([ms(c.ago), ms(c.answered)]))
+        .collect();
     json!({
         "calls": calls,
         "failures": limits.failures,
@@ -302,7 +327,8 @@ fn hold(remaining: Duration, saved: Reading) -> String {
 /// Reads what [`limits_text`] wrote, aged by the time that passed when both
 /// clocks are trusted. What cannot be read counts as no memory.
 pub(super) fn limits_from(text: Option<&String>, now: Reading) -> Snapshot {
-    text.and_then(|text| read_limits(text, now)).unwrap_or_default()
+    text.and_then(|text| read_limits(text, now))
+        .unwrap_or_default()
 }
 
 fn read_limits(text: &str, now: Reading) -> Option<Snapshot> {

@@ -20,7 +20,7 @@ const KEEP: Duration = Duration::from_secs(3600);
 /// Records are reconciled this often, and soon after a call.
 const RECONCILE: Duration = Duration::from_secs(60);
 /// How soon: the service needs a moment to write the end down.
-const AFTER_CALL: Duration = Duration::from_secs(2);
+const AFTER_CALL: Duration = Duration::from_secs(1);
 
 /// A part that is asked for a sign of life.
 #[derive(Debug)]
@@ -31,7 +31,10 @@ struct Pulse {
 
 impl Pulse {
     fn new(now: Instant) -> Self {
-        Self { seen: now, asked: None }
+        Self {
+            seen: now,
+            asked: None,
+        }
     }
 
     /// Takes the answer to the last question, and asks again.
@@ -92,7 +95,10 @@ impl Health {
         if dead.is_none() {
             tell(&[NotifyState::Watchdog]);
         } else if self.fed {
-            tracing::error!("{} shows no life: the watchdog is not fed", dead.unwrap_or_default());
+            tracing::error!(
+                "{} shows no life: the watchdog is not fed",
+                dead.unwrap_or_default()
+            );
         }
         self.fed = dead.is_none();
     }
@@ -105,7 +111,10 @@ impl Health {
             ("the store", self.store.seen),
         ];
         let silent = |seen: Instant| now.saturating_duration_since(seen) > SILENCE;
-        parts.into_iter().find(|(_, seen)| silent(*seen)).map(|(part, _)| part)
+        parts
+            .into_iter()
+            .find(|(_, seen)| silent(*seen))
+            .map(|(part, _)| part)
     }
 
     /// Whether state is to be kept now.

@@ -85,27 +85,46 @@ pub(super) fn start<F: Face>(
     config: Config,
     trace: Arc<Trace>,
 ) -> io::Result<(Media, mpsc::Receiver<Output>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let clock = KernelClock::new()?;
     let (show, shown) = watch::channel(Show::Idle);
     let (pings, mut pinged) = mpsc::channel::<oneshot::Sender<()>>(1);
     let (told, outputs) = mpsc::channel(OUTPUTS);
-    let panel = PanelTask { face, config, clock, shown, told, trace };
-    std::thread::Builder::new().name("callbox-media".to_owned()).stack_size(STACK).spawn(move || {
-        if let Err(denied) = realtime::raise_priority() {
-            tracing::warn!("{denied}");
-        }
-        runtime.block_on(async {
-            tokio::spawn(panel.run());
-            let hub = tokio::spawn(hub.run());
-            while let Some(answer) = pinged.recv().await {
-                _ = answer.send(());
+    let panel = PanelTask {
+        face,
+        config,
+        clock,
+        shown,
+        told,
+        trace,
+    };
+    std::thread::Builder::new()
+        .name("callbox-media".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Err(denied) = realtime::raise_priority() {
+                tracing::warn!("{denied}");
             }
-            // The daemon is gone, so the hub's last commands are in its queue.
-            _ = hub.await;
-        });
-    })?;
-    Ok((Media { hub: commands, show, pings }, outputs))
+            runtime.block_on(async {
+                tokio::spawn(panel.run());
+                let hub = tokio::spawn(hub.run());
+                while let Some(answer) = pinged.recv().await {
+                    _ = answer.send(());
+                }
+                // The daemon is gone, so the hub's last commands are in its queue.
+                _ = hub.await;
+            });
+        })?;
+    Ok((
+        Media {
+            hub: commands,
+            show,
+            pings,
+        },
+        outputs,
+    ))
 }
 
 struct PanelTask<F> {
@@ -163,7 +182,11 @@ impl<F: Face> PanelTask<F> {
     }
 
     /// Passes on what the panel asks, and reads the levels it wants itself.
-    fn drain(&self, panel: &mut Panel<F::Lamp>, lines: &F::Edges) -> Result<Option<Duration>, gpio::Error> {
+    fn drain(
+        &self,
+        panel: &mut Panel<F::Lamp>,
+        lines: &F::Edges,
+    ) -> Result<Option<Duration>, gpio::Error> {
         loop {
             let output = panel.poll();
             match output {

@@ -28,19 +28,24 @@ pub(super) enum Answered {
         facts: Facts,
         input: Input,
     },
-    /// An input, and what the service's own record adds to a row.
-    Seen {
-        input: Input,
-        row: Box<Row>,
-    },
     /// Whether the service was reached.
     Online(bool),
     /// What the service's own records add to rows of the store.
     Reconciled(Vec<Row>),
 }
 
-pub(super) async fn place(rest: Rest, attempt: AttemptId, from: E164, to: E164, url: WsUrl) -> Answered {
-    let request = PlaceRequest { from, to, client_websocket_url: Some(url) };
+pub(super) async fn place(
+    rest: Rest,
+    attempt: AttemptId,
+    from: E164,
+    to: E164,
+    url: WsUrl,
+) -> Answered {
+    let request = PlaceRequest {
+        from,
+        to,
+        client_websocket_url: Some(url),
+    };
     let (facts, input) = match place_outcome(rest.place(&request).await) {
         PlaceOutcome::Placed(placed) => (placed_facts(&placed), placed_input(attempt, &placed)),
         PlaceOutcome::Refused(error) => {
@@ -49,11 +54,17 @@ pub(super) async fn place(rest: Rest, attempt: AttemptId, from: E164, to: E164, 
             (error_facts(&error), Input::Refused { attempt, why })
         }
         PlaceOutcome::Unknown(error) => {
-            tracing::warn!("it is not known whether the call was placed, and is looked up: {error}");
+            tracing::warn!(
+                "it is not known whether the call was placed, and is looked up: {error}"
+            );
             (error_facts(&error), Input::OutcomeUnknown { attempt })
         }
     };
-    Answered::Placed { attempt, facts, input }
+    Answered::Placed {
+        attempt,
+        facts,
+        input,
+    }
 }
 
 fn placed_facts(placed: &Placed) -> Facts {
@@ -70,11 +81,19 @@ fn placed_input(attempt: AttemptId, placed: &Placed) -> Input {
         calls: u32::try_from(r.calls_remaining.max(0)).unwrap_or(u32::MAX),
         minutes: whole(r.minutes_remaining),
     });
-    Input::Placed { attempt, call: placed.call.id.clone(), remaining }
+    Input::Placed {
+        attempt,
+        call: placed.call.id.clone(),
+        remaining,
+    }
 }
 
 fn error_facts(error: &ApiError) -> Facts {
-    Facts { http_status: error.status(), http_error: Some(error.to_string()), minutes_remaining: None }
+    Facts {
+        http_status: error.status(),
+        http_error: Some(error.to_string()),
+        minutes_remaining: None,
+    }
 }
 
 fn refusal(error: &ApiError) -> Refusal {
@@ -84,9 +103,13 @@ fn refusal(error: &ApiError) -> Refusal {
         ApiError::NotYours(_) => Refusal::Forbidden,
         ApiError::NotFound(_) => Refusal::NotFound,
         ApiError::Invalid(_) => Refusal::Invalid,
-        ApiError::Limited(limited) => Refusal::Limit { retry_after: limited.retry_after },
+        ApiError::Limited(limited) => Refusal::Limit {
+            retry_after: limited.retry_after,
+        },
         ApiError::CarrierFailed(_) => Refusal::Carrier,
-        ApiError::Unreachable(_) | ApiError::TimedOut { .. } | ApiError::Lost { .. } => Refusal::Offline,
+        ApiError::Unreachable(_) | ApiError::TimedOut { .. } | ApiError::Lost { .. } => {
+            Refusal::Offline
+        }
         other => Refusal::Other(other.status().unwrap_or(0)),
     }
 }
@@ -94,7 +117,10 @@ fn refusal(error: &ApiError) -> Refusal {
 pub(super) async fn look(rest: Rest, attempt: AttemptId, url: WsUrl) -> Answered {
     let found = match rest.list(&newest_calls()).await {
         Ok(page) => match page.calls.iter().find(|call| call.streams_to(&url)) {
-            Some(call) => Look::Found { call: call.id.clone(), report: report(call) },
+            Some(call) => Look::Found {
+                call: call.id.clone(),
+                report: report(call),
+            },
             None => Look::Absent,
         },
         Err(error) => {
@@ -111,7 +137,10 @@ fn newest_calls() -> ListQuery {
 
 pub(super) async fn get(rest: Rest, attempt: AttemptId, call: CallId) -> Answered {
     Answered::Call(match rest.get(&call).await {
-        Ok(call) => Input::Status { attempt, report: report(&call) },
+        Ok(call) => Input::Status {
+            attempt,
+            report: report(&call),
+        },
         Err(error) => {
             tracing::debug!("the call's status is not known: {error}");
             Input::StatusFailed { attempt }
@@ -143,10 +172,18 @@ pub(super) async fn orphans(rest: Rest, rows: Vec<Row>, prefix: String) -> Answe
         }
     };
     let ours = |call: &&Call| {
-        call.client_websocket_url.as_ref().is_some_and(|url| url.starts_with(&prefix))
-            || rows.iter().any(|row| row.call_id.as_ref() == Some(&call.id))
+        call.client_websocket_url
+            .as_ref()
+            .is_some_and(|url| url.starts_with(&prefix))
+            || rows
+                .iter()
+                .any(|row| row.call_id.as_ref() == Some(&call.id))
     };
-    let up = page.calls.iter().filter(ours).filter(|call| !call.is_over());
+    let up = page
+        .calls
+        .iter()
+        .filter(ours)
+        .filter(|call| !call.is_over());
     let orphans = up.map(|call| call.id.clone()).collect();
     Answered::Call(Input::Orphans(orphans))
 }

@@ -59,7 +59,9 @@ impl Daemon {
             page["set_aside"] = json!(store.set_aside);
         }
         if trace {
-            let line = |e: &crate::trace::Event| format!("{:>10.3} {:<8} {}", e.at.as_secs_f64(), e.area, e.what);
+            let line = |e: &crate::trace::Event| {
+                format!("{:>10.3} {:<8} {}", e.at.as_secs_f64(), e.area, e.what)
+            };
             page["trace"] = self.trace.events().iter().map(line).collect();
         }
         page
@@ -67,7 +69,11 @@ impl Daemon {
 
     fn counters(&self) -> Map<String, Value> {
         let count = |c: &Counter| (c.name().to_owned(), json!(self.trace.read(*c)));
-        Counter::ALL.iter().map(count).filter(|(_, n)| *n != 0).collect()
+        Counter::ALL
+            .iter()
+            .map(count)
+            .filter(|(_, n)| *n != 0)
+            .collect()
     }
 }
 

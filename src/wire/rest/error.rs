@@ -165,7 +165,9 @@ impl ApiError {
             Self::CarrierFailed(_) => Some(502),
             Self::Rejected { status, .. } | Self::Server { status, .. } => Some(*status),
             Self::NotTheService { status, .. } | Self::Redirected { status, .. } => Some(*status),
-            Self::NotJson(_) | Self::Unreadable(_) | Self::Truncated | Self::Oversized { .. } => None,
+            Self::NotJson(_) | Self::Unreadable(_) | Self::Truncated | Self::Oversized { .. } => {
+                None
+            }
             Self::Unreachable(_) | Self::TimedOut { .. } | Self::Lost { .. } => None,
             Self::Unsupported => None,
         }
