@@ -14,6 +14,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -234,9 +235,6 @@ impl Service {
     }
 }
 
-/// How like the words a sound must be to be them.
-const LIKE: f64 = 0.8;
-
 /// Looks through a recording as it grows.
 #[track_caller]
 fn hears(who: &str, words: &[i16], recording: impl Fn() -> Option<Vec<i16>>) -> usize {
@@ -246,7 +244,7 @@ fn hears(who: &str, words: &[i16], recording: impl Fn() -> Option<Vec<i16>>) -> 
         let heard = recording().unwrap_or_default();
         if heard.len() >= looked + words.len() {
             let (at, likeness) = sound::find(&heard[looked..], words);
-            if likeness > LIKE {
+            if likeness > sound::LIKE {
                 return looked + at;
             }
             best = f64::max(best, likeness);
@@ -353,7 +351,7 @@ pub(crate) fn records(folder: &Folder) -> usize {
 
 /// A device that runs, until it is dropped.
 pub(crate) struct Device {
-    pub(crate) folder: Folder,
+    pub(crate) folder: Arc<Folder>,
     /// The visitor's end of the card.
     pub(crate) visitor: Remote,
     /// About when the card's first sample was.
@@ -378,12 +376,12 @@ impl Device {
     /// A device of `service`, with `change` made to its settings.
     pub(crate) fn start(service: &Service, change: impl FnOnce(&mut Setup)) -> Self {
         let installed = Installed::plain(service.handle.base_url());
-        Self::start_as(&installed, Folder::new(), change)
+        Self::start_as(&installed, Arc::new(Folder::new()), change)
     }
 
     pub(crate) fn start_as(
         installed: &Installed,
-        folder: Folder,
+        folder: Arc<Folder>,
         change: impl FnOnce(&mut Setup),
     ) -> Self {
         let mut setup = setup(&installed.write(&folder));
@@ -503,7 +501,29 @@ impl Device {
     /// began.
     #[track_caller]
     pub(crate) fn hears(&self, words: &[i16]) -> usize {
-        hears("the visitor", words, || Some(self.heard()))
+        self.hears_after(0, words)
+    }
+
+    /// As [`hears`](Self::hears), and not before sample `from`.
+    #[track_caller]
+    pub(crate) fn hears_after(&self, from: usize, words: &[i16]) -> usize {
+        from + hears("the visitor", words, || Some(self.heard().split_off(from)))
+    }
+
+    /// Waits for something that is no event.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, told: &str, mut so: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !so(self) {
+            assert!(began.elapsed() < GUARD, "{told}: never so");
+            std::thread::sleep(ms(50));
+        }
+    }
+
+    /// What `callbox hangup` does.
+    #[track_caller]
+    pub(crate) fn hang_up(&self) {
+        ask(&self.control, &Request::Hangup).unwrap();
     }
 
     /// What `callbox status` shows.

@@ -5,5 +5,10 @@
 //! pass; how the harness does that is in [`kit`].
 
 mod calls;
+mod disk;
 mod kit;
+mod refused;
 mod sound;
+mod streams;
+mod unknown;
+mod ways_in;

@@ -10,7 +10,9 @@ pub(crate) const LINE_RATE: u32 = 8_000;
 /// Before each chirp, in seconds.
 pub(crate) const PAUSE: f64 = 0.75;
 /// How long a [`chirp`] lasts, in seconds.
-const CHIRP: f64 = 0.1;
+pub(crate) const CHIRP: f64 = 0.1;
+/// How like the words a sound must be to be them.
+pub(crate) const LIKE: f64 = 0.8;
 /// As loud as speech on a telephone line.
 const AMPLITUDE: f64 = 6_000.0;
 
@@ -39,13 +41,6 @@ pub(crate) fn length(samples: usize) -> Duration {
     Duration::from_secs_f64(samples as f64 / f64::from(LINE_RATE))
 }
 
-/// A sine.
-pub(crate) fn sine(hz: f64, seconds: f64) -> Vec<i16> {
-    let rate = f64::from(LINE_RATE);
-    let sample = |n: u32| (AMPLITUDE * (TAU * hz * f64::from(n) / rate).sin()) as i16;
-    (0..(rate * seconds) as u32).map(sample).collect()
-}
-
 /// Where in `heard` the `words` are, in samples, and how like them it is
 /// there: 1 is the same but for loudness. Both at the same rate.
 pub(crate) fn find(heard: &[i16], words: &[i16]) -> (usize, f64) {
@@ -68,6 +63,27 @@ pub(crate) fn find(heard: &[i16], words: &[i16]) -> (usize, f64) {
         }
     }
     best
+}
+
+/// Every place in `heard` where the `words` are.
+pub(crate) fn find_all(heard: &[i16], words: &[i16]) -> Vec<usize> {
+    let mut places = Vec::new();
+    // Half of the shortest pause at a time: no two are in one piece.
+    let step = (PAUSE * f64::from(LINE_RATE)) as usize / 2;
+    let mut from = 0;
+    while from + words.len() <= heard.len() {
+        let piece = &heard[from..heard.len().min(from + step + words.len())];
+        let (at, likeness) = find(piece, words);
+        if likeness > LIKE
+            && places
+                .last()
+                .is_none_or(|last| from + at > last + words.len())
+        {
+            places.push(from + at);
+        }
+        from += step;
+    }
+    places
 }
 
 /// The energy of all samples before each, and of all.

@@ -1,0 +1,125 @@
+//! Place-call answers that do not come, or come late: rule 2.
+
+use callbox::call::Phase;
+use callbox::daemon::Setup;
+use callbox::edge::store::Reconciled;
+use callbox::simulator::{Answer, Callee, Fault, Route, Status, What};
+
+use crate::kit::{Device, Service, ms, records, service_with, talks};
+use crate::sound::{LINE_RATE, chirp};
+
+fn impatient(setup: &mut Setup) {
+    setup.rest.timeouts.place = ms(400);
+}
+
+#[test]
+fn a_call_whose_answer_was_lost_is_found_and_goes_on() {
+    let callee = Callee {
+        answer: Answer::After(ms(2500)),
+        ..talks(1)
+    };
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::Place, Fault::TimeOutAfter, 1);
+    let mut device = Device::start(&service, impatient);
+    device.press();
+    device.wait_for(Phase::Dialing);
+    let listed = service.wait("the list is asked", |e| {
+        matches!(&e.what, What::Request { line, status: Some(200) } if line.contains("/calls?"))
+    });
+    device.wait_for(Phase::Ringing);
+    device.wait_for(Phase::Answered);
+    let answered = service.wait_status(Status::Answered);
+    assert!(
+        listed.at < answered.at,
+        "found by the list, not by its stream"
+    );
+    device.hears(&chirp(LINE_RATE));
+    let call = service.call();
+    device.visitor.speak();
+    service.hears(&call.id, &chirp(LINE_RATE));
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    let record = device.reconciled(&record);
+    assert_eq!(record.call_id.as_ref().unwrap().as_str(), call.id);
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+    assert_eq!(record.reconciled, Some(Reconciled::Done));
+    assert!(record.http_error.is_some());
+    assert_eq!(service.posts(), 1);
+    assert_eq!(records(&device.folder), 1);
+}
+
+#[test]
+fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
+    let service = Service::start(service_with(talks(1)));
+    service.handle.fault(Route::Place, Fault::DropAfter, 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears(&chirp(LINE_RATE));
+    let call = service.call();
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    assert_eq!(record.call_id.unwrap().as_str(), call.id);
+    assert_eq!(service.posts(), 1);
+}
+
+#[test]
+fn a_request_that_was_lost_is_looked_for_and_never_repeated() {
+    let service = Service::start(service_with(talks(1)));
+    service.handle.fault(Route::Place, Fault::TimeOutBefore, 1);
+    let mut device = Device::start(&service, impatient);
+    device.press();
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    let why = "no answer to place-call, and no call was found";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(record.call_id, None);
+    assert_eq!(
+        device.reconciled(&record).reconciled,
+        Some(Reconciled::Absent)
+    );
+    assert_eq!(service.posts(), 1);
+    assert!(service.handle.calls().is_empty());
+    assert_eq!(device.counter("unknown_outcomes"), 1);
+}
+
+#[test]
+fn a_stream_before_the_answer_of_place_call_is_the_call() {
+    let service = Service::start(service_with(talks(1)));
+    service.handle.fault(Route::Place, Fault::Slow(ms(2500)), 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears(&chirp(LINE_RATE));
+    let answer = service.wait(
+        "place-call is answered",
+        |e| matches!(&e.what, What::Request { line, .. } if line.contains("/place-call")),
+    );
+    let stream = service.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
+    assert!(stream.at < answer.at, "{}", service.journal());
+    let call = service.call();
+    assert_eq!(call.status, Status::Answered);
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    let record = device.reconciled(&record);
+    assert_eq!(record.call_id.unwrap().as_str(), call.id);
+    assert_eq!(record.http_status, Some(200));
+    assert_eq!(records(&device.folder), 1);
+}
+
+#[test]
+fn a_press_that_is_cancelled_while_nothing_is_known_leaves_no_call() {
+    let callee = Callee::absent(Answer::RingsOut(ms(30_000)));
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::Place, Fault::TimeOutAfter, 1);
+    let mut device = Device::start(&service, impatient);
+    device.press();
+    device.wait_for(Phase::Dialing);
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(
+        record.local_reason.as_deref(),
+        Some("cancelled at the device")
+    );
+    assert_eq!(service.call().status, Status::Canceled);
+}
