@@ -770,9 +770,15 @@ impl Attempt {
     }
 
     fn poll_later(&mut self, cx: &Context) {
-        if !self.asked.get {
-            self.timers.set(Timer::Poll, cx.now + cx.config.poll_every);
+        if self.asked.get {
+            return;
         }
+        // The visitor waits for the ring-back tone.
+        let every = match self.state {
+            State::Dialing => cx.config.poll_every / 2,
+            _ => cx.config.poll_every,
+        };
+        self.timers.set(Timer::Poll, cx.now + every);
     }
 
     fn stop_polling(&mut self) {
