@@ -379,6 +379,8 @@ fn a_read_only_file_is_said_and_still_read() {
     let program = folder.0.join("test");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     mode(&folder.database(), 0o444);
+    std::fs::write(folder.0.join("secret.db"), "").unwrap();
+    mode(&folder.0.join("secret.db"), 0o000);
     mode(&folder.0, 0o555);
     let mut child = Command::new(&program);
     child.args([
@@ -467,6 +469,29 @@ fn readers_and_the_daemon_do_not_wait_for_each_other() {
         .unwrap();
     assert_eq!(seen, 1);
     assert_eq!(latest(&store).len(), 2);
+}
+
+/// Locks of this kind are the process's: a file that is opened and closed
+/// anywhere in it takes all of them away.
+#[test]
+fn a_reader_takes_no_locks_away() {
+    let folder = Folder::new();
+    let (store, _) = open_at(&folder.database());
+    record(&store, Row::new(token(1)));
+    let inode = format!(":{} ", folder.database().metadata().unwrap().ino());
+    let is_locked = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks
+            .lines()
+            .any(|line| line.contains("POSIX") && line.contains(&inode))
+    };
+    assert!(
+        is_locked(),
+        "SQLite holds a lock as long as the file is open"
+    );
+    drop(Reader::open(&folder.database()).unwrap());
+    assert!(is_locked());
+    drop(store);
 }
 
 #[test]

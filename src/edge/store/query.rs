@@ -4,9 +4,10 @@
 //! did meanwhile.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, ErrorCode, Params, params};
 
 use super::file;
 use super::row::{COLUMNS, Row};
@@ -198,9 +199,16 @@ pub enum ReadError {
 
 impl ReadError {
     pub(super) fn of(path: &Path, error: rusqlite::Error) -> Self {
+        let file = path.metadata();
         let path = path.to_path_buf();
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotOurs(path),
+        match (error.sqlite_error_code(), file) {
+            (Some(ErrorCode::NotADatabase), _) => Self::NotOurs(path),
+            (Some(ErrorCode::CannotOpen), Ok(file)) if file.is_file() => Self::Forbidden(path),
+            (Some(ErrorCode::CannotOpen), Ok(_)) => Self::NotOurs(path),
+            (Some(ErrorCode::CannotOpen), Err(why)) => match why.kind() {
+                io::ErrorKind::PermissionDenied => Self::Forbidden(path),
+                _ => Self::Missing(path),
+            },
             _ => Self::Failed { path, error },
         }
     }
