@@ -251,7 +251,11 @@ fn show_remote(show: &Show, service: &Service, out: &mut dyn Write) -> Result<()
     show_facts(&call_facts(&call, show.numbers), show.json, out)
 }
 
-fn show_facts(facts: &Map<String, Value>, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn show_facts(
+    facts: &Map<String, Value>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     if json {
         serde_json::to_writer_pretty(&mut *out, facts).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);

@@ -90,7 +90,7 @@ pub struct Timeouts {
     pub look_up: Duration,
     /// Hang-up. Default 8 s; it is repeated, so there is no use in more.
     pub hang_up: Duration,
-    /// The request that keeps the connection open. Default 5 s: one that takes
+    /// The request that keeps the connection open. Default 6 s: one that takes
     /// longer is dead, and a new one is made.
     pub warm: Duration,
     /// How long a kept connection is trusted after its last answer. Default
@@ -107,7 +107,7 @@ impl Default for Timeouts {
             place: Duration::from_secs(15),
             look_up: Duration::from_secs(8),
             hang_up: Duration::from_secs(8),
-            warm: Duration::from_secs(5),
+            warm: Duration::from_secs(6),
             trust_kept: Duration::from_secs(60),
         }
     }
@@ -221,6 +221,7 @@ struct Shared {
     base: BaseUrl,
     number: PhoneNumberId,
     timeouts: Timeouts,
+    key: ApiKey,
     trace: Arc<Trace>,
     /// Requests under way on the press line.
     on_press_line: AtomicUsize,
@@ -254,6 +255,7 @@ impl Rest {
             press: client(&config, tls.clone())?,
             other: client(&config, tls)?,
             base: config.base_url,
+            key: config.api_key,
             number: config.phone_number_id,
             timeouts: config.timeouts,
             trace,
@@ -358,7 +360,8 @@ impl Rest {
     /// Uses the press line once, so that it stays open: for a timer with a
     /// period somewhat below [`Timeouts::trust_kept`]. Lists one call, which
     /// also proves that the service is there and takes the key. Does nothing
-    /// when the line is in use.
+    /// when the line is in use. A press that comes meanwhile does not wait for
+    /// it: it takes this connection or a new one, whichever is free first.
     ///
     /// # Errors
     /// Says what to do next: show *offline* for [`Next::CheckNetwork`].
@@ -411,10 +414,10 @@ impl Rest {
     }
 
     /// Sends a request and takes the answer in, within the bounds given.
-    async fn exchange(&self, post: RequestBuilder, bounds: Exchange) -> Result<Reply, ApiError> {
+    async fn exchange(&self, request: RequestBuilder, bounds: Exchange) -> Result<Reply, ApiError> {
         self.shared.trace.count(Counter::RestRequests);
-        let took_place = tokio::time::timeout(bounds.within, self.send(post, bounds.limit)).await;
-        let error = match took_place {
+        let ended = tokio::time::timeout(bounds.within, self.send(request, bounds.limit)).await;
+        let error = match ended {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(error)) => transport_error(&error, &bounds, &self.shared.timeouts),
             Err(_) => ApiError::TimedOut {
@@ -432,7 +435,10 @@ impl Rest {
     async fn send(&self, request: RequestBuilder, limit: usize) -> Result<Reply, reqwest::Error> {
         let mut response = request.send().await?;
         self.note_date(response.headers());
-        let body = read_body(&mut response, limit).await;
+        let mut body = read_body(&mut response, limit).await;
+        if let Read::Whole(bytes) = &mut body {
+            blot(bytes, self.shared.key.0.as_bytes());
+        }
         let headers = std::mem::take(response.headers_mut());
         Ok(Reply {
             status: response.status().as_u16(),
@@ -562,6 +568,19 @@ async fn read_body(response: &mut Response, limit: usize) -> Read {
     }
 }
 
+/// Makes every `secret` in `bytes` unreadable: an answer that repeats the key
+/// must not carry it into a log.
+fn blot(bytes: &mut [u8], secret: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = bytes[at..]
+        .windows(secret.len())
+        .position(|part| part == secret)
+    {
+        bytes[at + found..][..secret.len()].fill(b'*');
+        at += found + secret.len();
+    }
+}
+
 /// Counts a request on the press line for as long as it lives.
 struct Busy<'a>(&'a AtomicUsize);
 
@@ -686,25 +705,33 @@ fn connect_fault(error: &reqwest::Error, timeouts: &Timeouts) -> ConnectFault {
         return ConnectFault::Name;
     }
     for cause in causes(error) {
-        let Some(cause) = cause.downcast_ref::<io::Error>() else {
-            continue;
-        };
-        if cause.kind() == io::ErrorKind::ConnectionRefused {
+        let refused = |cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionRefused;
+        if cause.downcast_ref().is_some_and(refused) {
             return ConnectFault::Refused;
         }
-        let inner = cause
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(why)) = inner {
-            return ConnectFault::Certificate(why.to_string());
+        match cause.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                return ConnectFault::Certificate(why.to_string());
+            }
+            Some(rustls::Error::InvalidMessage(_)) => return ConnectFault::NotTls,
+            _ => {}
         }
     }
     ConnectFault::Other(root_cause(error).to_string())
 }
 
-/// An error and what lies behind it, outermost first.
+/// An error and what lies behind it, outermost first. An `io::Error` made from
+/// another error hides that one from `source`.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| {
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

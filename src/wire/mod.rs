@@ -1,6 +1,6 @@
 //! Bytes to messages and back: nothing here reads, writes or waits.
 
-/// The control socket's language.
 pub mod control;
-/// The service's REST interface: requests, answers, errors.
+pub mod handshake;
+pub mod media;
 pub mod rest;

@@ -211,7 +211,12 @@ fn look_at(body: &[u8]) -> Foreign {
 fn host_of(location: &str) -> Option<String> {
     let (_, rest) = location.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
-    (!host.is_empty()).then(|| fit_for_a_log(host))
+    (!host.is_empty()).then(|| {
+        host.chars()
+            .filter(|c| c.is_ascii_graphic())
+            .take(100)
+            .collect()
+    })
 }
 
 fn unreadable(why: &serde_json::Error) -> ApiError {

@@ -120,8 +120,9 @@ pub enum ApiError {
         /// connection: then the service cannot have acted.
         sent: bool,
     },
-    /// The connection broke before an answer.
-    #[error("the connection broke before an answer came ({text}). Check the network")]
+    /// The connection broke before an answer, or brought something that is not
+    /// HTTP.
+    #[error("no answer that can be read ({text}). Check the network and the base URL")]
     Lost {
         /// False when not a byte of the request's body had gone to the
         /// connection: then the service cannot have acted.
@@ -150,6 +151,28 @@ pub enum Next {
 }
 
 impl ApiError {
+    /// The HTTP status of the answer, when there was one that says it.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::NotActive(_) => Some(400),
+            Self::Key(_) => Some(401),
+            Self::NotYours(_) => Some(403),
+            Self::NotFound(_) => Some(404),
+            Self::Conflict(_) => Some(409),
+            Self::Invalid(_) => Some(422),
+            Self::Limited(_) => Some(429),
+            Self::CarrierFailed(_) => Some(502),
+            Self::Rejected { status, .. } | Self::Server { status, .. } => Some(*status),
+            Self::NotTheService { status, .. } | Self::Redirected { status, .. } => Some(*status),
+            Self::NotJson(_) | Self::Unreadable(_) | Self::Truncated | Self::Oversized { .. } => {
+                None
+            }
+            Self::Unreachable(_) | Self::TimedOut { .. } | Self::Lost { .. } => None,
+            Self::Unsupported => None,
+        }
+    }
+
     /// What to do next.
     #[must_use]
     pub fn next(&self) -> Next {
@@ -257,6 +280,12 @@ pub enum ConnectFault {
          guest network or filter stands between"
     )]
     Certificate(String),
+    /// What answers does not speak TLS.
+    #[error(
+        "what answers at the service's address does not speak TLS. Check the base URL, and that \
+         no guest network or filter stands between"
+    )]
+    NotTls,
     /// Not within the time allowed.
     #[error("no connection within {} s. Check the network", .0.as_secs_f32())]
     TimedOut(Duration),
@@ -363,21 +392,26 @@ pub(super) fn fit_for_a_log(text: &str) -> String {
 }
 
 fn mask(word: &str) -> String {
-    if let Some((scheme, rest)) = word.split_once("://") {
-        let host = rest.split(['/', '?']).next().unwrap_or_default();
-        return format!("{scheme}://{host}/…");
-    }
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    // A UUID has letters; a status or a count is shorter.
-    let is_number = digits >= 7 && !word.bytes().any(|byte| byte.is_ascii_alphabetic());
-    if is_number {
-        "+…".to_owned() + &word[tail(word, 3)..]
-    } else {
-        word.to_owned()
+    match word.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.split(['/', '?']).next().unwrap_or_default();
+            format!("{scheme}://{host}/…")
+        }
+        None => mask_digits(word),
     }
 }
 
-/// Where the last `n` characters of `word` begin.
-fn tail(word: &str, n: usize) -> usize {
-    word.char_indices().rev().nth(n - 1).map_or(0, |(at, _)| at)
+/// Leaves the last three of seven digits or more in a row.
+fn mask_digits(word: &str) -> String {
+    let mut shown = String::with_capacity(word.len());
+    for run in word.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = run.bytes().take_while(u8::is_ascii_digit).count();
+        if digits >= 7 {
+            shown.push('…');
+            shown.push_str(&run[digits - 3..]);
+        } else {
+            shown.push_str(run);
+        }
+    }
+    shown
 }

@@ -36,3 +36,6 @@ pub use error::{ApiError, ConnectFault, Detail, Foreign, Limited, Next};
 pub use outcome::{PlaceOutcome, place_outcome};
 pub use request::{BadId, BadQuery, BadUrl, BaseUrl, ListQuery, PhoneNumberId};
 pub use request::{PLACE_PATH, PlaceRequest, WsUrl, call_path, hang_up_path, list_path};
+
+#[cfg(test)]
+mod tests;

@@ -182,9 +182,9 @@ impl<'a> UrlParts<'a> {
         if authority.as_str().contains('@') {
             return Err(BadUrl::Credentials);
         }
-        let port_is_number = authority.port().is_some() || !authority.as_str().ends_with(':');
         let host = authority.host();
-        if host.is_empty() || !port_is_number {
+        let has_bad_port = authority.port_u16().is_none() && authority.as_str() != host;
+        if host.is_empty() || has_bad_port {
             return Err(BadUrl::Malformed);
         }
         let (scheme, _) = text.split_once("://").ok_or(BadUrl::Malformed)?;
