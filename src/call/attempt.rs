@@ -290,9 +290,10 @@ impl Attempt {
         }
     }
 
-    /// Does now what waits for its turn in a back-off.
+    /// Does now what waits for its turn in a back-off. The first looks keep
+    /// theirs: all at once they would be over before the service has its row.
     pub(super) fn hurry(&mut self, now: Instant) {
-        if !self.asked.look {
+        if !self.asked.look && self.tries >= LAST_LOOK {
             self.timers.hurry(Timer::Look, now);
         }
         if !self.asked.get {

@@ -204,9 +204,9 @@ pub enum Output {
 pub enum Phase {
     /// Ready.
     Idle,
-    /// The press counted; the call waits for an earlier one to be off the line.
+    /// The press counted; the service has not taken the call yet.
     Pressed,
-    /// The call is being placed, or its outcome looked up.
+    /// The service has taken the call, or may have.
     Dialing,
     /// The service says it rings.
     Ringing,

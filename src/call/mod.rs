@@ -100,6 +100,8 @@
 //!
 //! *The lamp* says dialing only when the service has said 200 or might have;
 //! until then it says pressed.
+//!
+//! *Time-outs* are all in `timers.rs`, with what each one means.
 
 mod attempt;
 mod config;
@@ -459,8 +461,8 @@ impl Call {
     /// Lets every time-out that is due happen, in their order.
     fn fire_timers(&mut self) {
         while let Some(due) = self.soonest().filter(|at| *at <= self.cx.now) {
-            let whose = self.attempts.iter_mut();
-            match whose.into_iter().find(|a| a.soonest() == Some(due)) {
+            let mut attempts = self.attempts.iter_mut();
+            match attempts.find(|a| a.soonest() == Some(due)) {
                 Some(attempt) => attempt.fire(&mut self.cx),
                 None => self.fire_own(),
             }

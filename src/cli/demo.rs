@@ -188,6 +188,7 @@ impl Demo {
     /// Tells the story until the service's own account is in the record.
     fn follow(&mut self) -> Result<Row, Failure> {
         let mut turn = None;
+        let mut ours = String::new();
         loop {
             let left = PATIENCE
                 .checked_sub(self.started.elapsed())
@@ -204,11 +205,14 @@ impl Demo {
                     }
                 }
                 Ok(Notice::Pressed(_)) => self.say("the press counts"),
-                Ok(Notice::Reconciled(token)) => return self.record(&token),
                 Ok(Notice::Record(row)) if row.closed == Some(true) && row.call_id.is_none() => {
                     return Ok(*row);
                 }
-                Ok(Notice::Record(_) | Notice::Ready) => {}
+                Ok(Notice::Record(row)) => ours = row.token,
+                // The folder may hold records of earlier demos, which are
+                // reconciled as well.
+                Ok(Notice::Reconciled(token)) if token == ours => return self.record(&token),
+                Ok(Notice::Reconciled(_) | Notice::Ready) => {}
                 Err(RecvTimeoutError::Timeout) if turn.take().is_some() => {
                     self.say("the visitor speaks");
                     self.visitor.speak();
