@@ -280,6 +280,20 @@ fn a_locked_file_is_waited_for_in_memory() {
     assert_eq!(tokens(&latest(&store)), [token(2), token(1)]);
 }
 
+#[test]
+fn what_waits_in_memory_moves_to_the_disk_at_the_end() {
+    let folder = Folder::new();
+    let (store, opened) = open_at(&folder.database());
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(record(&store, Row::new(token(1))), Saved::InMemory);
+    other.execute_batch("COMMIT").unwrap();
+    close(store, opened);
+    let reader = Reader::open(&folder.database()).unwrap();
+    let rows = reader.rows(&Query::Unfinished).unwrap();
+    assert_eq!(tokens(&rows), [token(1)]);
+}
+
 /// `max_page_count` makes SQLite answer SQLITE_FULL as a full disk does.
 #[test]
 fn records_outlive_a_full_disk_and_move_to_it_when_there_is_room() {

@@ -34,7 +34,8 @@ pub enum Query {
     Find(String),
     /// Attempts that are not over, oldest first; at most a hundred.
     Unfinished,
-    /// Attempts that are over and wait for the service's word, oldest first.
+    /// Attempts that are over and wait for the service's word, the newest
+    /// first: one that the service never settles keeps no later one waiting.
     Unreconciled {
         /// Rows to answer at most.
         limit: u32,
@@ -64,7 +65,7 @@ impl Query {
             Self::Unreconciled { limit } => select(
                 connection,
                 "WHERE closed = 1 AND coalesce(reconciled, 'pending') = 'pending'
-                 ORDER BY seq LIMIT ?1",
+                 ORDER BY seq DESC LIMIT ?1",
                 params![limit],
             ),
         }
