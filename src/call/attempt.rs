@@ -475,6 +475,12 @@ impl Attempt {
         self.begin_ending(ended, cx);
     }
 
+    /// Our socket carries sound we do not take, and was told to stop.
+    pub(super) fn on_stream_unsupported(&mut self, cx: &mut Context) {
+        self.socket = None;
+        self.begin_ending(Ended::Unsupported, cx);
+    }
+
     /// Our socket closed without a word.
     pub(super) fn on_stream_lost(&mut self, code: Option<u16>, cx: &mut Context) {
         self.socket = None;
