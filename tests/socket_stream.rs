@@ -652,6 +652,50 @@ async fn a_stalled_reader_hears_the_newest_sound_next() {
     assert_eq!(rig.trace.read(Counter::UplinkCleared), 1);
 }
 
+/// A proxy with large buffers takes in whatever it is sent, and passes nothing
+/// on: the kernel sees no stall, only the marks do.
+#[tokio::test]
+async fn a_stall_beyond_the_kernel_is_noticed_by_the_marks() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected_with(4 * 1024 * 1024).await;
+    tokio::time::pause();
+    let mut made = 0;
+    let mut heard = Vec::new();
+    let mut cleared = false;
+    // It echoes marks and is heard for 5 s, swallows everything for 6 s, and
+    // then passes it all on.
+    while !cleared || heard.last().is_none_or(|last| last + 10 < made) {
+        let swallows = (250..550).contains(&made);
+        tokio::select! {
+            message = service.message(), if !swallows => {
+                let Message::Text(text) = message else { continue };
+                let text: Value = serde_json::from_str(&text).unwrap();
+                match text["event"].as_str() {
+                    Some("mark") => service.say(text.to_string()).await,
+                    Some("clear") => {
+                        // What the service had not played is gone.
+                        heard.retain(|&n| n < 250);
+                        cleared = true;
+                    }
+                    _ => heard.push(number(&text)),
+                }
+            }
+            () = sleep(BLOCK) => {
+                rig.speak(made).await;
+                made += 1;
+            }
+        }
+        assert!(made < 1500, "it recovers: {heard:?}");
+    }
+    let blocked = rig.trace.read(Counter::UplinkBlocked);
+    let stale = rig.trace.read(Counter::UplinkStale);
+    // At most two seconds until a mark is sent, one until it is late; then a
+    // pause of three seconds, in which nothing more is sent into the proxy.
+    assert_eq!(blocked, 1);
+    assert!((130..=160).contains(&stale), "{stale}");
+    assert!(heard.is_sorted());
+}
+
 #[tokio::test]
 async fn pongs_alone_keep_a_quiet_socket() {
     let mut rig = Rig::on_one_clock();

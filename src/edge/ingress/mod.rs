@@ -143,6 +143,7 @@ struct Door {
     certificate: Option<Mutex<Certificate>>,
     signing_key: Option<SigningKey>,
     seen: Mutex<Seen>,
+    began: Instant,
     service_time: ServiceTime,
     routes: Routes,
     sockets: AtomicU32,
@@ -175,6 +176,7 @@ impl Ingress {
             certificate,
             signing_key: config.signing_key,
             seen: Mutex::default(),
+            began: Instant::now(),
             service_time,
             routes,
             sockets: AtomicU32::new(0),
@@ -365,7 +367,12 @@ impl Door {
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = request.signed.as_ref();
-        let verdict = key.verify(signed, (self.service_time)(), Instant::now(), &mut seen);
+        let verdict = key.verify(
+            signed,
+            (self.service_time)(),
+            self.began.elapsed(),
+            &mut seen,
+        );
         match verdict {
             Ok(Freshness::Fresh) => Ok(()),
             Ok(Freshness::Unjudged) => {
