@@ -520,6 +520,28 @@ async fn a_vanished_service_is_lost() {
     assert_eq!(rig.trace.read(Counter::SocketsDropped), 1);
 }
 
+/// Its last words are heard although nothing can be sent to it any more.
+#[tokio::test]
+async fn a_service_that_stops_and_vanishes_has_stopped() {
+    // Whether the hub reads or sends first is left to chance.
+    for _ in 0..20 {
+        let mut rig = Rig::on_one_clock();
+        let mut service = rig.connected().await;
+        tokio::time::pause();
+        // What it has not read makes its going away a reset.
+        rig.speak(0).await;
+        sleep(BLOCK).await;
+        service
+            .send(json!({"event": "stop", "reason": "hangup"}))
+            .await;
+        drop(service);
+        rig.speak(1).await;
+        let stopped = End::Stopped(Some("hangup".into()));
+        assert_eq!(rig.ended().await, stopped);
+        tokio::time::resume();
+    }
+}
+
 #[tokio::test]
 async fn hanging_up_says_stop_and_then_closes() {
     let mut rig = Rig::new();

@@ -575,9 +575,12 @@ fn poll_live(
     let Some(live) = live else {
         return Poll::Pending;
     };
-    match live.poll_send(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
-        Poll::Ready(Ok(())) | Poll::Pending => live.web.poll_next_unpin(cx),
+    let sent = live.poll_send(cx);
+    match (live.web.poll_next_unpin(cx), sent) {
+        // The service may have said `stop` before it went away.
+        (Poll::Ready(Some(Ok(message))), _) => Poll::Ready(Some(Ok(message))),
+        (_, Poll::Ready(Err(error))) => Poll::Ready(Some(Err(error))),
+        (other, _) => other,
     }
 }
 
