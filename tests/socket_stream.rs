@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use callbox::audio::ring::{DownlinkRx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink};
 use callbox::edge::ingress::{Accepted, Config, Files, Ingress, Mode, Routes};
 use callbox::edge::realtime::Wake;
-use callbox::edge::socket::{Command, End, Event, FAREWELL, Hub, IDLE_MAX, What, dismiss};
+use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
 use callbox::trace::{Counter, Trace};
 use callbox::units::{AttemptId, BLOCK_MS, SocketId};
 use callbox::wire::handshake::Token;
@@ -556,6 +556,16 @@ async fn hanging_up_says_stop_and_then_closes() {
 }
 
 #[tokio::test]
+async fn clear_reaches_the_service_before_later_sound() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    rig.commands.send(Command::Clear).await.unwrap();
+    assert_eq!(service.text().await, json!({"event": "clear"}));
+    rig.speak(1).await;
+    assert_eq!(service.packet().await, 1);
+}
+
+#[tokio::test]
 async fn a_hub_that_is_let_go_closes_its_socket() {
     let mut rig = Rig::new();
     let mut service = rig.connected().await;
@@ -716,6 +726,43 @@ async fn a_stall_beyond_the_kernel_is_noticed_by_the_marks() {
     assert_eq!(blocked, 1);
     assert!((130..=160).contains(&stale), "{stale}");
     assert!(heard.is_sorted());
+}
+
+#[tokio::test]
+async fn each_second_says_what_flowed_and_which_way() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected().await;
+    tokio::time::pause();
+    let mut figures = Vec::new();
+    let mut made = 0;
+    // Ten packets are said and thirty heard, then nothing is said any more.
+    while figures.len() < 4 {
+        tokio::select! {
+            event = rig.events.recv() => if let What::Flow(flow) = event.unwrap().what {
+                figures.push(flow);
+            },
+            _ = service.message() => {}
+            () = sleep(BLOCK) => {
+                if made < 10 {
+                    rig.speak(made).await;
+                }
+                if made < 30 {
+                    service.media(json!(made), b'a', 160).await;
+                }
+                made += 1;
+            }
+        }
+    }
+    let sum = |of: fn(&Flow) -> u32| figures.iter().map(of).sum::<u32>();
+    assert_eq!((sum(|f| f.sent), sum(|f| f.received)), (10, 30));
+    assert_eq!(
+        figures[3],
+        Flow {
+            mark: figures[3].mark,
+            ..Flow::default()
+        }
+    );
+    assert_eq!(sum(|f| f.stale), 0);
 }
 
 #[tokio::test]
