@@ -117,7 +117,8 @@ pub struct Accepted {
 pub enum BindError {
     /// The address is taken, not ours, or not allowed.
     #[error(
-        "cannot listen on {address}: {source}; choose another address or port for the ingress, or stop what uses this one"
+        "cannot listen on {address}: {source}; choose another address or port for the ingress, \
+         or stop what uses this one"
     )]
     Listen {
         /// The address in the configuration.
@@ -382,7 +383,11 @@ impl Door {
             Err(refusal) => {
                 // Only the service knows the path, so it is our key that is wrong.
                 if self.routes.find(token, None).is_ok() {
-                    tracing::warn!(%refusal, "the service's media stream was refused: check that signing_key is the key shown in the service's console, and the clock");
+                    tracing::warn!(
+                        %refusal,
+                        "the media stream of a call was refused: check that signing_key is the \
+                         one the service's console shows, and that the clock is right"
+                    );
                 }
                 Err(refusal)
             }
