@@ -99,11 +99,13 @@ pub fn run_fifo(priority: u8) -> Result<(), Denied> {
 }
 
 fn limit_stuck_threads() -> io::Result<()> {
-    // A stricter limit of the service manager stays.
-    let micros = (STUCK.as_micros() as libc::rlim_t).min(limit_of(libc::RLIMIT_RTTIME)?);
+    let micros = STUCK.as_micros() as libc::rlim_t;
+    // SIGXCPU at the soft limit says why the process ended; SIGKILL at the
+    // hard one would not. A stricter limit of the service manager stays.
+    let (soft, hard) = limits(libc::RLIMIT_RTTIME)?;
     let limit = libc::rlimit {
-        rlim_cur: micros,
-        rlim_max: micros,
+        rlim_cur: soft.min(micros),
+        rlim_max: hard.min(2 * micros),
     };
     // SAFETY: the kernel reads one rlimit during the call.
     checked(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) })
@@ -157,19 +159,19 @@ pub fn lock_memory() -> Result<(), Denied> {
 
 fn may_lock_all() -> io::Result<bool> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let unlimited = limit_of(libc::RLIMIT_MEMLOCK)? == libc::RLIM_INFINITY;
+    let unlimited = limits(libc::RLIMIT_MEMLOCK)?.0 == libc::RLIM_INFINITY;
     Ok(unlimited || has_capability(&status, CAP_IPC_LOCK))
 }
 
-/// The soft limit of the process on `resource`.
-fn limit_of(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlim_t> {
+/// The soft and the hard limit of the process on `resource`.
+fn limits(resource: libc::__rlimit_resource_t) -> io::Result<(libc::rlim_t, libc::rlim_t)> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel writes one rlimit during the call.
     checked(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
-    Ok(limit.rlim_cur)
+    Ok((limit.rlim_cur, limit.rlim_max))
 }
 
 /// Whether `status`, the text of /proc/self/status, shows an effective capability.

@@ -19,9 +19,9 @@
 //! packets keep flowing, and what is rendered is thrown away.
 //!
 //! Units: *frame*, one sample of every channel; *period*, the frames after
-//! which the card wakes us; *buffer*, the frames the card holds. The speaker
-//! starts with its buffer full of silence, so a written frame is heard exactly
-//! one buffer after the one that was playing when it was written.
+//! which the card wakes us; *buffer*, the frames the card has room for. The
+//! speaker starts with `periods` of silence and is kept there, so its delay is
+//! known and the same after every start.
 //!
 //! Always true: the formats are agreed at the first opening and stay; a card
 //! comes back in the same format or not at all. PCMs are opened and closed on

@@ -34,8 +34,9 @@ use crate::edge::realtime::Wake;
 
 /// Longest poll: how late a stop may be noticed.
 const ROUND: Duration = Duration::from_millis(100);
-/// A card that moves nothing for so long has stopped without a word.
-const STALLED: Duration = Duration::from_secs(1);
+/// A card that moves nothing for so long has stopped without a word. A sound
+/// server may take 2 s to wake a card of its own.
+const STALLED: Duration = Duration::from_secs(3);
 /// How long a card that was ready for nothing is left alone.
 const REST: Duration = Duration::from_millis(1);
 /// Starts in a row, without a period between them, that make a card lost.
@@ -192,9 +193,10 @@ impl Side {
         let State::Here(pcm) = &mut self.state else {
             return Ok(());
         };
-        if !pcm.ready(polled)? {
+        if polled.iter().all(|descriptor| descriptor.revents == 0) {
             return self.check_stall(now);
         }
+        pcm.acknowledge(polled)?;
         let fit = *pcm.fit();
         let (available, delay) = pcm.available()?;
         let periods = available.min(fit.buffer) / fit.period;
@@ -263,7 +265,7 @@ impl Side {
 
     /// Starts a PCM: a new one, or one that ran dry.
     fn begin(&mut self, now: Instant, mut pcm: Pcm) {
-        if let Err(error) = pcm.start(self.direction) {
+        if let Err(error) = pcm.start() {
             return self.leave(now, pcm, error);
         }
         self.state = State::Here(pcm);
