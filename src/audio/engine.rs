@@ -1,9 +1,38 @@
-//! Skeleton: the contract of the engine (helper `audio` owns this file).
+//! Joins the parts of the audio path: one entrance for the microphone's
+//! periods, one for the speaker's.
+//!
+//! Two cards have two clocks, so [`capture`](Engine::capture) and
+//! [`render`](Engine::render) each have a position of their own and are called
+//! independently, with periods of any length, by the audio thread.
+//!
+//! ```text
+//!  capture(&mic)          commands (whoever comes first)        render(&mut speaker)
+//!     │                        │                                     ▲
+//!     ▼                        ▼                                     │
+//!  mono, gain ─ 16 kHz ─ echo.near ─ 8 kHz ─ encode ─▶ uplink        │
+//!                            ▲                                       │
+//!  downlink ─▶ decode ─▶ playout ─▶ tones ─▶ volume ─▶ echo.far ─ card rate
+//! ```
+//!
+//! Units: card samples are 16 bit and interleaved; a block is 20 ms.
+//!
+//! Always true: while connected, each 20 ms of microphone make one packet and
+//! one number, whether it is muted or the uplink refuses it; a packet of
+//! another stream is never heard; without a stream and a tone the speaker gets
+//! zeros.
+//!
+//! Real time: bounded work, no locks, no calls; only `new` allocates.
 
 use std::sync::Arc;
 
-use super::Stats;
-use super::ring::{CommandRx, DownlinkRx, UplinkTx};
+use super::codec::Codec;
+use super::echo::Echo;
+use super::level::{Life, Meter};
+use super::playout::Playout;
+use super::resample::{Decimator, INPUT_MAX, Raiser};
+use super::ring::{CommandRx, DownlinkRx, Packet, UplinkTx};
+use super::tone::{Player, Tone};
+use super::{BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, LINE_BLOCK, MicChannel, Stats, amplitude};
 
 /// What the daemon asks of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +44,11 @@ pub enum Command {
     },
     /// The stream is over; the rest of it is not played.
     Disconnect,
+    /// Send silence in place of the microphone, or no longer. Holds for the
+    /// streams to come too.
+    Mute(bool),
     /// Play this to the visitor until another takes its place.
-    Tone(super::tone::Tone),
+    Tone(Tone),
 }
 
 /// The engine's ends of its queues, and the figures it keeps.
@@ -40,23 +72,356 @@ pub struct Format {
     pub channels: u16,
 }
 
-/// See the module page.
-pub struct Engine;
+impl Format {
+    /// Card samples for each of the bus.
+    ///
+    /// # Panics
+    /// On a format the engine does not take: the card is opened with one it does.
+    fn per_bus(self) -> usize {
+        assert!(matches!(self.channels, 1 | 2), "{self:?}");
+        match self.rate {
+            16_000 => 1,
+            48_000 => Raiser::FACTOR,
+            _ => panic!("the engine takes 16 and 48 kHz, not {self:?}"),
+        }
+    }
+}
+
+/// See the [module page](self).
+pub struct Engine {
+    commands: CommandRx,
+    /// The stream that is connected.
+    stream: Option<u32>,
+    echo: Echo,
+    mic: Mic,
+    speaker: Speaker,
+}
 
 impl Engine {
     /// An engine for a microphone and a speaker of these formats. Allocates.
-    pub fn new(_config: &super::Config, _ports: Ports, _mic: Format, _speaker: Format) -> Self {
-        Self
+    ///
+    /// # Panics
+    /// If a format is not 16 or 48 kHz, mono or stereo.
+    #[must_use]
+    pub fn new(config: &Config, ports: Ports, mic: Format, speaker: Format) -> Self {
+        let stats = ports.stats;
+        Self {
+            commands: ports.commands,
+            stream: None,
+            echo: Echo::new(&config.echo),
+            mic: Mic::new(config, mic, ports.uplink, Arc::clone(&stats)),
+            speaker: Speaker::new(config, speaker, ports.downlink, stats),
+        }
     }
 
     /// Takes in a period (any length) of the microphone; returns how many
     /// packets went into the uplink.
-    pub fn capture(&mut self, _mic: &[i16]) -> usize {
-        0
+    pub fn capture(&mut self, mic: &[i16]) -> usize {
+        self.obey();
+        self.mic.capture(mic, self.stream, &mut self.echo)
     }
 
     /// Fills a period (any length) for the speaker.
     pub fn render(&mut self, speaker: &mut [i16]) {
-        speaker.fill(0);
+        self.obey();
+        self.speaker.receive(self.stream);
+        self.speaker.render(speaker, &mut self.echo);
     }
+
+    fn obey(&mut self) {
+        while let Some(command) = self.commands.pop() {
+            match command {
+                Command::Connect { stream } => {
+                    self.stream = Some(stream);
+                    self.mic.start();
+                    self.speaker.playout.start();
+                }
+                Command::Disconnect => {
+                    self.stream = None;
+                    self.speaker.playout.stop();
+                }
+                Command::Mute(muted) => self.mic.muted = muted,
+                Command::Tone(tone) => self.speaker.tones.play(tone),
+            }
+        }
+    }
+}
+
+/// From the microphone to the uplink.
+struct Mic {
+    uplink: UplinkTx,
+    stats: Arc<Stats>,
+    codec: Codec,
+    channels: usize,
+    channel: MicChannel,
+    per_bus: usize,
+    gain: Gain,
+    muted: bool,
+    meter: Meter,
+    to_bus: Option<Decimator>,
+    to_line: Decimator,
+    block: [i16; LINE_BLOCK],
+    filled: usize,
+    seq: u32,
+}
+
+impl Mic {
+    fn new(config: &Config, format: Format, uplink: UplinkTx, stats: Arc<Stats>) -> Self {
+        let per_bus = format.per_bus();
+        Self {
+            uplink,
+            stats,
+            codec: Codec::default(),
+            channels: usize::from(format.channels),
+            channel: config.mic_channel,
+            per_bus,
+            gain: Gain::new(config.mic_gain_db.clamp(-40.0, 40.0)),
+            muted: false,
+            meter: Meter::new(format.rate),
+            to_bus: (per_bus == Raiser::FACTOR).then(Decimator::by_3),
+            to_line: Decimator::by_2(),
+            block: [0; LINE_BLOCK],
+            filled: 0,
+            seq: 0,
+        }
+    }
+
+    /// A stream begins, with a block of its own; numbers go on, so that the
+    /// uplink can tell how old a packet is.
+    fn start(&mut self) {
+        self.filled = 0;
+        self.to_line.clear();
+        if let Some(decimator) = &mut self.to_bus {
+            decimator.clear();
+        }
+    }
+
+    fn capture(&mut self, mic: &[i16], stream: Option<u32>, echo: &mut Echo) -> usize {
+        let mut sent = 0;
+        for card in mic.chunks(BUS_CHUNK * self.per_bus * self.channels) {
+            let mut mono = [0.0; INPUT_MAX];
+            let mono = &mut mono[..card.len() / self.channels];
+            self.mix(card, mono);
+            self.watch(mono);
+            if let Some(stream) = stream {
+                sent += self.send(mono, stream, echo);
+            }
+        }
+        sent
+    }
+
+    fn mix(&self, card: &[i16], mono: &mut [f32]) {
+        let pairs = mono.iter_mut().zip(card.chunks_exact(self.channels));
+        match (self.channels, self.channel) {
+            (2, MicChannel::Both) => {
+                pairs.for_each(|(m, c)| *m = (f32::from(c[0]) + f32::from(c[1])) * 0.5);
+            }
+            (2, MicChannel::Right) => pairs.for_each(|(m, c)| *m = f32::from(c[1])),
+            _ => pairs.for_each(|(m, c)| *m = f32::from(c[0])),
+        }
+    }
+
+    fn watch(&mut self, mono: &[f32]) {
+        self.stats.captured.add(mono.len());
+        let Some(window) = self.meter.take(mono) else {
+            return;
+        };
+        self.stats.mic.set(window.level);
+        match window.life {
+            Life::Alive => {}
+            Life::Silent => self.stats.mic_silent.add(1),
+            Life::Stuck => self.stats.mic_stuck.add(1),
+        }
+    }
+
+    fn send(&mut self, mono: &[f32], stream: u32, echo: &mut Echo) -> usize {
+        let mut bus = [0.0; BUS_CHUNK];
+        let length = match &mut self.to_bus {
+            Some(decimator) => decimator.process(mono, &mut bus),
+            None => {
+                bus[..mono.len()].copy_from_slice(mono);
+                mono.len()
+            }
+        };
+        let bus = &mut bus[..length];
+        self.gain.apply(bus);
+        echo.near(bus);
+        if self.muted {
+            bus.fill(0.0);
+        }
+        let mut line = [0.0; BUS_CHUNK];
+        let length = self.to_line.process(bus, &mut line);
+        let mut sent = 0;
+        for &sample in &line[..length] {
+            self.block[self.filled] = round(sample);
+            self.filled += 1;
+            if self.filled == LINE_BLOCK {
+                self.filled = 0;
+                sent += usize::from(self.push(stream));
+            }
+        }
+        sent
+    }
+
+    fn push(&mut self, stream: u32) -> bool {
+        let taken = self.uplink.push(Packet {
+            stream,
+            seq: self.seq,
+            payload: self.codec.encode(&self.block),
+        });
+        self.seq = self.seq.wrapping_add(1);
+        self.stats.packets_out.add(1);
+        self.stats.uplink_refused.add(usize::from(!taken));
+        taken
+    }
+}
+
+/// From the downlink to the speaker.
+struct Speaker {
+    downlink: DownlinkRx,
+    stats: Arc<Stats>,
+    codec: Codec,
+    channels: usize,
+    per_bus: usize,
+    playout: Playout,
+    tones: Player,
+    volume: Gain,
+    meter: Meter,
+    to_card: Option<Raiser>,
+    /// Samples at card rate, of which those from `taken` on are still to be
+    /// played: a period need not be a whole number of bus samples.
+    card: [f32; INPUT_MAX],
+    taken: usize,
+    made: usize,
+    /// Bus samples of nothing, up to [`FLUSHED`].
+    idle: usize,
+}
+
+/// Bus samples of nothing after which the filters give nothing either.
+const FLUSHED: usize = 256;
+
+impl Speaker {
+    fn new(config: &Config, format: Format, downlink: DownlinkRx, stats: Arc<Stats>) -> Self {
+        let per_bus = format.per_bus();
+        Self {
+            downlink,
+            codec: Codec::default(),
+            channels: usize::from(format.channels),
+            per_bus,
+            playout: Playout::new(&config.playout, Arc::clone(&stats)),
+            stats,
+            tones: Player::new(config.tones),
+            volume: Gain::new(config.speaker_volume_db.clamp(-40.0, 24.0)),
+            meter: Meter::new(BUS_RATE),
+            to_card: (per_bus == Raiser::FACTOR).then(Raiser::by_3),
+            card: [0.0; INPUT_MAX],
+            taken: 0,
+            made: 0,
+            idle: 0,
+        }
+    }
+
+    fn receive(&mut self, stream: Option<u32>) {
+        while let Some(packet) = self.downlink.pop() {
+            if Some(packet.stream) == stream {
+                let mut block = [0; LINE_BLOCK];
+                self.codec.decode(&packet.payload, &mut block);
+                self.playout.put(packet.seq, &block);
+            } else {
+                self.stats.other_stream.add(1);
+            }
+        }
+    }
+
+    fn render(&mut self, speaker: &mut [i16], echo: &mut Echo) {
+        let wanted = speaker.len() / self.channels;
+        self.stats.rendered.add(wanted);
+        let period = wanted.div_ceil(self.per_bus);
+        let mut rest = speaker;
+        while !rest.is_empty() {
+            if self.taken == self.made {
+                let bus = (rest.len() / self.channels).div_ceil(self.per_bus);
+                self.make(period, bus.clamp(1, BUS_CHUNK), echo);
+            }
+            let ready = &self.card[self.taken..self.made];
+            let length = ready.len().min(rest.len().div_ceil(self.channels));
+            let (now, later) = rest.split_at_mut((length * self.channels).min(rest.len()));
+            for (frame, &sample) in now.chunks_mut(self.channels).zip(ready) {
+                frame.fill(round(sample));
+            }
+            self.taken += length;
+            rest = later;
+        }
+    }
+
+    /// Makes `length` bus samples, and card samples of them.
+    fn make(&mut self, period: usize, length: usize, echo: &mut Echo) {
+        let mut bus = [0.0; BUS_CHUNK];
+        let bus = &mut bus[..length];
+        (self.taken, self.made) = (0, length * self.per_bus);
+        let nothing = self.playout.is_off() && self.tones.is_idle();
+        self.idle = if nothing {
+            (self.idle + length).min(FLUSHED)
+        } else {
+            0
+        };
+        if self.idle < FLUSHED {
+            self.playout.render(period, bus);
+            self.tones.mix(bus);
+            self.volume.apply(bus);
+        }
+        echo.far(bus);
+        if let Some(window) = self.meter.take(bus) {
+            self.stats.speaker.set(window.level);
+        }
+        let card = &mut self.card[..self.made];
+        match &mut self.to_card {
+            Some(_) if self.idle == FLUSHED => card.fill(0.0),
+            Some(raiser) => raiser.process(bus, card),
+            None => card.copy_from_slice(bus),
+        }
+    }
+}
+
+/// A fixed factor; what it lifts above full scale is rounded off.
+struct Gain(f32);
+
+/// Where rounding off begins: -2.5 dBFS.
+const KNEE: f32 = 0.75 * FULL_SCALE;
+
+impl Gain {
+    fn new(db: f32) -> Self {
+        Self(amplitude(db))
+    }
+
+    fn apply(&self, samples: &mut [f32]) {
+        if self.0 == 1.0 {
+            return;
+        }
+        let mut peak = 0f32;
+        for sample in &mut *samples {
+            *sample *= self.0;
+            peak = peak.max(sample.abs());
+        }
+        if self.0 > 1.0 && peak > KNEE {
+            samples
+                .iter_mut()
+                .for_each(|sample| *sample = soft(*sample));
+        }
+    }
+}
+
+/// Bends what is above the knee so that it never reaches full scale.
+fn soft(sample: f32) -> f32 {
+    let over = (sample.abs() - KNEE).max(0.0);
+    let room = FULL_SCALE - KNEE;
+    let bent = sample.abs().min(KNEE) + room * over / (over + room);
+    bent.copysign(sample)
+}
+
+/// The nearest card sample; beyond full scale, the last there is.
+fn round(sample: f32) -> i16 {
+    // Adding first makes the cast, which cuts towards 0, a rounding; the call
+    // that rounds is a function of its own on many processors.
+    ((sample + (FULL_SCALE + 0.5)) as u16 ^ 0x8000) as i16
 }

@@ -1,12 +1,105 @@
-//! Samples in, samples out.
+//! Samples in, samples out: everything between two sound cards and a line.
+//!
+//! ```text
+//!  microphone ─▶ mix, gain ─▶ 16 kHz ─▶ echo control ─▶ 8 kHz ─▶ encode ─▶ uplink
+//!                                            ▲
+//!                                            │ what is played
+//!                                            │
+//!  speaker ◀─ card rate ◀─ volume ◀─ tones ◀─┴─ drift ◀─ playout ◀─ decode ◀─ downlink
+//! ```
+//!
+//! [`Engine`](engine::Engine) is the whole of it: the audio thread calls
+//! [`capture`](engine::Engine::capture) with what the microphone brought and
+//! [`render`](engine::Engine::render) for what the speaker wants. There is no
+//! clock in here: time is samples, counted by the cards.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`engine`] | joins the rest, once per period |
+//! | [`ring`] | the queues to and from the other threads |
+//! | [`codec`] | G.711 |
+//! | [`resample`] | between card rate, 16 kHz and 8 kHz |
+//! | [`playout`] | puts packets back in order, decides when each is heard |
+//! | [`arrivals`] | how late packets come, and so how long to wait for them |
+//! | [`conceal`] | fills in for a packet that is not there |
+//! | [`drift`] | makes two clocks one, without a step |
+//! | [`echo`] | keeps the speaker out of the microphone |
+//! | [`tone`] | what the device itself says |
+//! | [`level`] | loudness, and microphones that are dead |
+//! | [`stats`] | figures any thread may read |
+//!
+//! Units: samples are `f32` on the scale of the card, ±32 768; *card rate* is
+//! 16 or 48 kHz; the *bus* is 16 kHz, where echo control and tones work; the
+//! *line* is 8 kHz (ITU-T G.711).
+//!
+//! Real time: whatever is called `new` allocates; nothing else does, and
+//! nothing locks or calls the system.
+
+pub mod arrivals;
+pub mod codec;
+pub mod conceal;
+pub mod drift;
+pub mod echo;
 pub mod engine;
+pub mod level;
+pub mod playout;
+pub mod resample;
 pub mod ring;
+pub mod stats;
 pub mod tone;
 
-/// Settings of the engine.
-#[derive(Debug, Clone, Default)]
-pub struct Config {}
+pub use stats::{Snapshot, Stats};
 
-/// Figures the engine keeps while it runs; any thread may read them.
-#[derive(Debug, Default)]
-pub struct Stats {}
+use crate::units::BLOCK_MS;
+
+/// Samples per second on the line.
+pub const LINE_RATE: u32 = 8_000;
+/// Samples per second where echo control and tones work.
+pub const BUS_RATE: u32 = 16_000;
+/// Line samples in one block.
+pub const LINE_BLOCK: usize = (LINE_RATE * BLOCK_MS / 1000) as usize;
+/// Most bus samples worked on in one go: 10 ms. Longer periods are cut.
+pub const BUS_CHUNK: usize = BUS_RATE as usize / 100;
+/// The loudest sample, on the scale of the card.
+pub const FULL_SCALE: f32 = 32_768.0;
+
+/// Settings of the engine.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// What is added to the microphone, in dB. Default 0. Range -40 to 40;
+    /// values outside count as the nearest end. Far below, the callee hears
+    /// nothing; far above, everything sounds hoarse: what exceeds full scale
+    /// is rounded off, not wrapped.
+    pub mic_gain_db: f32,
+    /// Which channel of a stereo microphone is heard. Default both.
+    pub mic_channel: MicChannel,
+    /// What is added to everything the speaker plays, in dB. Default 0. Range
+    /// -40 to 24; values outside count as the nearest end. Above 0, loud
+    /// passages are rounded off; far above, the echo can get louder than the
+    /// visitor.
+    pub speaker_volume_db: f32,
+    /// What is done about the echo. Default half duplex.
+    pub echo: echo::Config,
+    /// Which country's tones the visitor knows. Default Europe's.
+    pub tones: tone::Style,
+    /// How long packets may be waited for.
+    pub playout: playout::Config,
+}
+
+/// The channel of a stereo microphone that is used; a mono one has only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MicChannel {
+    /// The average of both. A microphone that is wired to one channel only is
+    /// 6 dB quieter than it could be: name the channel then.
+    #[default]
+    Both,
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+}
+
+/// The factor that `db` stands for.
+pub(crate) fn amplitude(db: f32) -> f32 {
+    10f32.powf(db / 20.0)
+}

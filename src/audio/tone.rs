@@ -1,4 +1,43 @@
-//! Skeleton: tones made on the device (helper `audio` owns this file).
+//! What the device itself says to the visitor, made from sines.
+//!
+//! ```text
+//!  Tone ─▶ pattern: segments of 0 to 2 frequencies ─▶ oscillators ─▶ envelope ─▶ bus
+//! ```
+//!
+//! Telephone tones are those of the visitor's country, since they are known
+//! without being learnt: frequencies and cadences of ITU-T E.180/Q.35 and its
+//! list of tones in use (supplement 2), meanings of E.182. What no network has
+//! a tone for is our own, two short notes at most: rising is good, falling is
+//! the end.
+//!
+//! | tone | Europe | North America | source |
+//! |---|---|---|---|
+//! | `Pressed` | 880 Hz 80 ms | same | own |
+//! | `Dialing` | 425 Hz 60 ms, every 1.5 s | 440 Hz | own, quiet |
+//! | `Ringing` | 425 Hz 1 s, pause 4 s | 440+480 Hz 2 s, pause 4 s | E.180 ringing tone |
+//! | `Answered` | 660, 880 Hz 70 ms each | same | own |
+//! | `Busy` | 425 Hz 200 ms, twice | 480+620 Hz | E.180 busy tone, shortened |
+//! | `Reconnecting` | 425 Hz 150 ms, twice every 2 s | 440 Hz | own |
+//! | `Failed` | 425 Hz 250/250 ms, 5 times | 480+620 Hz | E.180 congestion tone |
+//! | `Offline` | 950, 1400, 1800 Hz 330 ms each | same | E.180 special information tone |
+//! | `Limited` | 425 Hz 500/500 ms, 4 times | 480+620 Hz | E.180 busy tone |
+//! | `Warning` | 1400 Hz 150 ms, twice | same | E.182 warning tone |
+//! | `Ended` | 660, 440 Hz 120 ms each | same | own |
+//!
+//! Always true: the level is -20 dBFS rms at most, so a speaker set for speech
+//! does not frighten; each segment and each change of tone goes through a ramp
+//! of [`RAMP_MS`], so nothing clicks.
+//!
+//! Real time: bounded work, no allocation.
+
+use std::f32::consts::{SQRT_2, TAU};
+
+use super::{BUS_RATE, FULL_SCALE};
+
+/// How long a tone takes from nothing to its level, and back.
+pub const RAMP_MS: u32 = 8;
+/// The rms of a tone, in dBFS. Speech on a telephone line averages about -20.
+pub const LEVEL_DBFS: f32 = -20.0;
 
 /// What the visitor hears from the device itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,4 +66,270 @@ pub enum Tone {
     Warning,
     /// The call ended as it should.
     Ended,
+}
+
+/// Whose telephone tones are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// 425 Hz, as in most of Europe; ring-back 1 s, pause 4 s.
+    #[default]
+    Europe,
+    /// Two frequencies, as in the USA and Canada; ring-back 2 s, pause 4 s.
+    NorthAmerica,
+}
+
+/// A stretch of sound: frequencies in Hz (0 is none) and its length in ms.
+type Segment = (&'static [f32], u32);
+
+/// How a tone goes.
+#[derive(Debug, Clone, Copy)]
+struct Pattern {
+    segments: &'static [Segment],
+    /// How often the segments are played; 0 is until another tone comes.
+    times: u32,
+    /// Heard over the speech, not instead of it.
+    mixed: bool,
+    /// Against [`LEVEL_DBFS`], as a factor.
+    level: f32,
+}
+
+impl Pattern {
+    const fn once(segments: &'static [Segment]) -> Self {
+        Self {
+            segments,
+            times: 1,
+            mixed: false,
+            level: 1.0,
+        }
+    }
+
+    const fn repeated(segments: &'static [Segment], times: u32) -> Self {
+        let once = Self::once(segments);
+        Self { times, ..once }
+    }
+}
+
+fn pattern(tone: Tone, style: Style) -> Pattern {
+    use Style::{Europe, NorthAmerica};
+    match (tone, style) {
+        (Tone::Silence, _) => Pattern::once(&[]),
+        (Tone::Pressed, _) => Pattern::once(&[(&[880.0], 80)]),
+        (Tone::Dialing, Europe) => Pattern {
+            level: 0.5,
+            ..Pattern::repeated(&[(&[425.0], 60), (&[], 1440)], 0)
+        },
+        (Tone::Dialing, NorthAmerica) => Pattern {
+            level: 0.5,
+            ..Pattern::repeated(&[(&[440.0], 60), (&[], 1440)], 0)
+        },
+        (Tone::Ringing, Europe) => Pattern::repeated(&[(&[425.0], 1000), (&[], 4000)], 0),
+        (Tone::Ringing, NorthAmerica) => {
+            Pattern::repeated(&[(&[440.0, 480.0], 2000), (&[], 4000)], 0)
+        }
+        (Tone::Answered, _) => Pattern::once(&[(&[660.0], 70), (&[880.0], 70)]),
+        (Tone::Busy, Europe) => Pattern {
+            mixed: true,
+            ..Pattern::repeated(&[(&[425.0], 200), (&[], 200)], 2)
+        },
+        (Tone::Busy, NorthAmerica) => Pattern {
+            mixed: true,
+            ..Pattern::repeated(&[(&[480.0, 620.0], 200), (&[], 200)], 2)
+        },
+        (Tone::Reconnecting, Europe) => Pattern::repeated(
+            &[(&[425.0], 150), (&[], 150), (&[425.0], 150), (&[], 1550)],
+            0,
+        ),
+        (Tone::Reconnecting, NorthAmerica) => Pattern::repeated(
+            &[(&[440.0], 150), (&[], 150), (&[440.0], 150), (&[], 1550)],
+            0,
+        ),
+        (Tone::Failed, Europe) => Pattern::repeated(&[(&[425.0], 250), (&[], 250)], 5),
+        (Tone::Failed, NorthAmerica) => Pattern::repeated(&[(&[480.0, 620.0], 250), (&[], 250)], 5),
+        (Tone::Offline, _) => Pattern::once(&[(&[950.0], 330), (&[1400.0], 330), (&[1800.0], 330)]),
+        (Tone::Limited, Europe) => Pattern::repeated(&[(&[425.0], 500), (&[], 500)], 4),
+        (Tone::Limited, NorthAmerica) => {
+            Pattern::repeated(&[(&[480.0, 620.0], 500), (&[], 500)], 4)
+        }
+        (Tone::Warning, _) => Pattern {
+            mixed: true,
+            ..Pattern::repeated(&[(&[1400.0], 150), (&[], 100)], 2)
+        },
+        (Tone::Ended, _) => Pattern::once(&[(&[660.0], 120), (&[440.0], 120)]),
+    }
+}
+
+/// A sine made by turning a vector, which costs four products a sample.
+#[derive(Debug, Clone, Copy)]
+struct Oscillator {
+    at: (f32, f32),
+    turn: (f32, f32),
+}
+
+impl Oscillator {
+    fn new(frequency: f32) -> Self {
+        let (sin, cos) = (TAU * frequency / BUS_RATE as f32).sin_cos();
+        Self {
+            at: (1.0, 0.0),
+            turn: (cos, sin),
+        }
+    }
+
+    fn next(&mut self) -> f32 {
+        let ((x, y), (cos, sin)) = (self.at, self.turn);
+        self.at = (x * cos - y * sin, x * sin + y * cos);
+        self.at.1
+    }
+}
+
+/// Plays tones into the bus. See the [module page](self).
+#[derive(Debug)]
+pub struct Player {
+    style: Style,
+    pattern: Pattern,
+    /// The tone that waits for the ramp of the present one.
+    pending: Option<Tone>,
+    /// The present segment; past the last one when nothing plays.
+    segment: usize,
+    round: u32,
+    /// Samples left of the present segment.
+    left: u32,
+    oscillators: [Option<Oscillator>; 2],
+    /// Where the ramp is, 0 to 1.
+    ramp: f32,
+    speech: Gain,
+}
+
+impl Player {
+    /// A player that is silent.
+    #[must_use]
+    pub fn new(style: Style) -> Self {
+        Self {
+            style,
+            pattern: pattern(Tone::Silence, style),
+            pending: None,
+            segment: 0,
+            round: 0,
+            left: 0,
+            oscillators: [None; 2],
+            ramp: 0.0,
+            speech: Gain(1.0),
+        }
+    }
+
+    /// Plays `tone` in place of the present one.
+    pub fn play(&mut self, tone: Tone) {
+        self.pending = Some(tone);
+    }
+
+    /// Whether there is nothing to add to the speech and nothing to take away.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_none() && !self.sounding() && self.speech.0 == 1.0
+    }
+
+    /// Puts the tone over, or in place of, the speech in `bus`.
+    pub fn mix(&mut self, bus: &mut [f32]) {
+        if self.is_idle() {
+            return;
+        }
+        let mut rest = bus;
+        while !rest.is_empty() {
+            self.turn_over();
+            let length = self.stretch().min(rest.len());
+            let (now, later) = rest.split_at_mut(length);
+            self.add(now);
+            rest = later;
+        }
+    }
+
+    fn sounding(&self) -> bool {
+        self.segment < self.pattern.segments.len()
+    }
+
+    /// Goes on to the next segment or tone, if it is time.
+    fn turn_over(&mut self) {
+        if let Some(tone) = self
+            .pending
+            .filter(|_| self.ramp == 0.0 || !self.sounding())
+        {
+            self.pending = None;
+            self.pattern = pattern(tone, self.style);
+            self.round = 0;
+            self.enter(0);
+        }
+        while self.sounding() && self.left == 0 {
+            self.enter(self.segment + 1);
+        }
+    }
+
+    fn enter(&mut self, segment: usize) {
+        self.segment = segment;
+        if segment == self.pattern.segments.len() {
+            self.round += 1;
+            if self.pattern.times != 0 && self.round == self.pattern.times {
+                return;
+            }
+            self.segment = 0;
+        }
+        let Some(&(frequencies, ms)) = self.pattern.segments.get(self.segment) else {
+            return;
+        };
+        self.left = ms * BUS_RATE / 1000;
+        self.ramp = 0.0;
+        self.oscillators = [0, 1].map(|n| frequencies.get(n).copied().map(Oscillator::new));
+    }
+
+    /// For how many samples nothing changes but the ramp.
+    fn stretch(&self) -> usize {
+        match (self.sounding(), self.pending) {
+            // A tone that is being replaced ends when its ramp is down.
+            (true, Some(_)) => ((self.ramp / STEP).ceil() as usize).clamp(1, self.left as usize),
+            (true, None) => self.left as usize,
+            (false, _) => usize::MAX,
+        }
+    }
+
+    fn add(&mut self, bus: &mut [f32]) {
+        let replaces = self.sounding() && !self.pattern.mixed;
+        self.speech.apply(bus, if replaces { 0.0 } else { 1.0 });
+        if !self.sounding() {
+            return;
+        }
+        let voices = self.oscillators.iter().flatten().count().max(1) as f32;
+        let rms = FULL_SCALE * super::amplitude(LEVEL_DBFS) * self.pattern.level;
+        let amplitude = rms * SQRT_2 / voices.sqrt();
+        for sample in bus {
+            let down = self.pending.is_some() || self.left as f32 <= self.ramp / STEP;
+            self.ramp = (self.ramp + if down { -STEP } else { STEP }).clamp(0.0, 1.0);
+            let tones: f32 = self
+                .oscillators
+                .iter_mut()
+                .flatten()
+                .map(Oscillator::next)
+                .sum();
+            // Smooth at both ends: its slope is 0 there.
+            let gain = self.ramp * self.ramp * (3.0 - 2.0 * self.ramp);
+            *sample += tones * amplitude * gain;
+            self.left -= 1;
+        }
+    }
+}
+
+/// How far a ramp goes per sample.
+const STEP: f32 = 1000.0 / (RAMP_MS * BUS_RATE) as f32;
+
+/// A factor that moves to where it is wanted without a step.
+#[derive(Debug, Clone, Copy)]
+struct Gain(f32);
+
+impl Gain {
+    fn apply(&mut self, samples: &mut [f32], wanted: f32) {
+        if self.0 == wanted && wanted == 1.0 {
+            return;
+        }
+        for sample in samples {
+            self.0 += (wanted - self.0).clamp(-STEP, STEP);
+            *sample *= self.0;
+        }
+    }
 }

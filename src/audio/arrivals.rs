@@ -1,0 +1,201 @@
+//! How late packets come, and so how long each has to wait for its turn.
+//!
+//! There is no clock: a packet's *transit* is the card's time when the audio
+//! thread saw it, less the time its sound has in the stream. Its zero means
+//! nothing; what counts is the difference to the quickest packet of late, the
+//! packet's *lateness*:
+//!
+//! ```text
+//!  transit ▲     ·            ·   late: somebody used the line
+//!          │ · ·   · ·  · ·· ·  ·
+//!          │·─·─·─·─·─·─·─·─·─·─·─  base: the quickest of the last 3 to 6 s
+//!          └─────────────────────▶ packets
+//! ```
+//!
+//! Sound is played [`target`](Arrivals::target) after the base. That is the
+//! largest of
+//! - the speaker's period, since packets are only looked at once a period;
+//! - what [`RANK`] of the packets need, by a histogram that forgets within half
+//!   a minute;
+//! - the latest arrival, which is forgotten within some 10 s: what happened
+//!   once often happens again at once.
+//!
+//! A stall is not jitter: TCP holds everything back and then delivers it at
+//! once. Packets later than [`Config::longest_wait_ms`](super::playout::Config),
+//! and the backlog behind them, teach nothing.
+//!
+//! Units: bus samples, 16 kHz, of the card's time.
+//!
+//! Real time: bounded work, no allocation.
+
+use super::BUS_RATE;
+
+/// The share of packets that are to be in time.
+pub const RANK: f32 = 0.97;
+
+/// How long the quickest packet is remembered, at least: 3 s.
+const MEMORY: i64 = 3 * BUS_RATE as i64;
+/// Width of a bin of the histogram: 2.5 ms.
+const BIN: i64 = BUS_RATE as i64 / 400;
+/// Bins: 300 ms.
+const BINS: usize = 120;
+/// What each new packet leaves of the weight of those before it: at 50 a
+/// second, half is forgotten in 14 s.
+const FORGET: f32 = 0.999;
+/// Put on top of what was seen: 3 ms, what clocks 300 ppm apart can cost before
+/// that is known.
+const GUARD: i64 = 3 * BUS_RATE as i64 / 1000;
+/// How late a packet after a stall may be to count again: 20 ms above target.
+const CAUGHT_UP: i64 = BUS_RATE as i64 / 50;
+/// In how many bus samples the latest arrival is forgotten to 1/e: 7 s.
+const PEAK_FADE: f32 = 7.0 * BUS_RATE as f32;
+
+/// See the [module page](self).
+#[derive(Debug)]
+pub struct Arrivals {
+    longest: i64,
+    /// Quickest transit of this span and of the one before.
+    quickest: [i64; 2],
+    span_ends: i64,
+    /// Weight of each lateness; they add up to 1.
+    lateness: [f32; BINS],
+    /// By how much the base has moved since the bins did.
+    moved: i64,
+    /// What drift has moved the base, less than a sample.
+    gained: f32,
+    latest: f32,
+    period: f32,
+    last: i64,
+    stalled: bool,
+    ranked: i64,
+}
+
+impl Arrivals {
+    /// Knows nothing yet; no target will exceed `longest` bus samples.
+    #[must_use]
+    pub fn new(longest: i64) -> Self {
+        let mut lateness = [0.0; BINS];
+        lateness[0] = 1.0;
+        Self {
+            longest,
+            quickest: [i64::MAX; 2],
+            span_ends: 0,
+            lateness,
+            moved: 0,
+            gained: 0.0,
+            latest: 0.0,
+            period: 0.0,
+            last: 0,
+            stalled: false,
+            ranked: 0,
+        }
+    }
+
+    /// A stream begins: nothing is known of its transit, but the line may well
+    /// be the same.
+    pub fn restart(&mut self) {
+        self.quickest = [i64::MAX; 2];
+        self.stalled = false;
+    }
+
+    /// A packet was seen at `now`, having taken `transit`.
+    pub fn seen(&mut self, now: i64, transit: i64) {
+        self.last = transit;
+        self.update_base(now, transit);
+        let late = transit - self.base();
+        self.stalled |= late > self.longest;
+        if self.stalled {
+            self.stalled = late > self.target() + CAUGHT_UP;
+            return;
+        }
+        for weight in &mut self.lateness {
+            *weight *= FORGET;
+        }
+        let bin = (late + BIN / 2) / BIN;
+        self.lateness[(bin as usize).min(BINS - 1)] += 1.0 - FORGET;
+        self.latest = self.latest.max(late as f32);
+        self.ranked = self.rank();
+    }
+
+    /// The transit of the quickest packet of late.
+    #[must_use]
+    pub fn base(&self) -> i64 {
+        self.quickest[0].min(self.quickest[1])
+    }
+
+    /// Whether the newest packet is from behind a stall.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// The line has changed for good: the newest packet is as quick as any.
+    pub fn rebase(&mut self) {
+        self.quickest = [self.last; 2];
+        self.stalled = false;
+    }
+
+    /// `length` of a speaker's period has passed. A long period is remembered
+    /// for a second. Meanwhile packets gain on the card by `drift`, as a share.
+    pub fn pass(&mut self, period: usize, length: usize, drift: f32) {
+        self.gained += drift * length as f32;
+        let whole = self.gained.trunc();
+        self.gained -= whole;
+        for quickest in self.quickest.iter_mut().filter(|q| **q != i64::MAX) {
+            *quickest -= whole as i64;
+        }
+        let shrunk = self.period * (1.0 - length as f32 / BUS_RATE as f32);
+        self.period = shrunk.max(period as f32);
+        self.latest -= self.latest * (length as f32 / PEAK_FADE).min(1.0);
+    }
+
+    /// How long after the base sound is to be played.
+    #[must_use]
+    pub fn target(&self) -> i64 {
+        let seen = self.ranked.max(self.latest.max(self.period) as i64);
+        (seen + GUARD).min(self.longest)
+    }
+
+    fn update_base(&mut self, now: i64, transit: i64) {
+        let before = self.base();
+        if now >= self.span_ends {
+            self.span_ends = now + MEMORY;
+            self.quickest = [i64::MAX, self.quickest[0]];
+        }
+        self.quickest[0] = self.quickest[0].min(transit);
+        if before != i64::MAX {
+            self.move_bins(self.base() - before);
+        }
+    }
+
+    /// Lateness is counted from the base: when that moves, what was learnt
+    /// moves the other way.
+    fn move_bins(&mut self, by: i64) {
+        self.moved += by;
+        let bins = self.moved / BIN;
+        self.moved -= bins * BIN;
+        let shift = (bins.unsigned_abs() as usize).min(BINS);
+        if bins > 0 {
+            let fallen: f32 = self.lateness[..shift].iter().sum();
+            self.lateness.copy_within(shift.., 0);
+            self.lateness[BINS - shift..].fill(0.0);
+            self.lateness[0] += fallen;
+        } else if bins < 0 {
+            let fallen: f32 = self.lateness[BINS - shift..].iter().sum();
+            self.lateness.copy_within(..BINS - shift, shift);
+            self.lateness[..shift].fill(0.0);
+            self.lateness[BINS - 1] += fallen;
+        }
+        self.latest = (self.latest - by as f32).clamp(0.0, self.longest as f32);
+    }
+
+    fn rank(&self) -> i64 {
+        let mut share = 0.0;
+        let enough = |weight: &f32| {
+            share += weight;
+            share >= RANK
+        };
+        let bin = self.lateness.iter().position(enough).unwrap_or(BINS - 1);
+        bin as i64 * BIN
+    }
+}

@@ -1,0 +1,166 @@
+//! Fills in for sound that is not there, until it is or 60 ms have passed.
+//!
+//! Speech goes on as it went: the last pitch periods are repeated. What is
+//! made up gets quieter soon, since it gets wronger (behaviour after ITU-T
+//! G.711 appendix I, without its delay of 3.75 ms):
+//!
+//! ```text
+//!  heard ──────────┬─ repeated ─┬─ … ─┐
+//!  gain  ▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔╲            │
+//!                        ╲▁▁▁▁▁▁▁▁▁▁  │
+//!                  0    10 ms      60 ms: silence
+//! ```
+//!
+//! Where a repetition meets what it follows, the step between them is spread
+//! over a quarter of its length. The way back is a cross-fade of
+//! [`FADE`] samples between what would have been made up and what has come.
+//!
+//! Units: line samples, 8 kHz.
+//!
+//! Real time: bounded work, no allocation; the pitch is looked for once per
+//! gap, some 20 000 products.
+
+use super::resample::dot;
+
+/// Line samples until nothing is left of what is made up: 60 ms.
+pub const FULL_FADE: usize = 480;
+/// Line samples for which it keeps its level: 10 ms.
+const STEADY: usize = 80;
+/// Line samples of a cross-fade: 8 ms.
+pub const FADE: usize = 64;
+
+/// Shortest pitch period: 200 Hz.
+const PITCH_MIN: usize = 40;
+/// Longest pitch period: 66 Hz.
+const PITCH_MAX: usize = 120;
+/// Longest stretch that is repeated: two short pitch periods, or a long one.
+const TEMPLATE_MAX: usize = 2 * STEADY;
+/// Over how much two pitch periods are compared: 20 ms.
+const COMPARED: usize = 160;
+/// What has been heard last: 60 ms.
+const HEARD: usize = 480;
+
+/// Listens to what is played, and carries on when there is no more.
+#[derive(Debug)]
+pub struct Concealer {
+    heard: [f32; HEARD],
+    /// The end of what was heard that is repeated, and its length.
+    template: [f32; TEMPLATE_MAX],
+    length: usize,
+    /// What the template's first sample must be raised by to follow the last.
+    step: f32,
+    /// Samples made up in this gap.
+    made: usize,
+}
+
+impl Default for Concealer {
+    fn default() -> Self {
+        Self {
+            heard: [0.0; HEARD],
+            template: [0.0; TEMPLATE_MAX],
+            length: PITCH_MAX,
+            step: 0.0,
+            made: FULL_FADE,
+        }
+    }
+}
+
+impl Concealer {
+    /// Takes note of what is played, made up or not.
+    pub fn hear(&mut self, played: &[f32]) {
+        let new = &played[played.len().saturating_sub(HEARD)..];
+        self.heard.copy_within(new.len().., 0);
+        self.heard[HEARD - new.len()..].copy_from_slice(new);
+    }
+
+    /// A gap begins.
+    pub fn begin(&mut self) {
+        let pitch = self.pitch();
+        // At least 10 ms, or voices start to buzz.
+        self.length = pitch * STEADY.div_ceil(pitch);
+        let start = HEARD - self.length;
+        self.template[..self.length].copy_from_slice(&self.heard[start..]);
+        self.step = self.heard[HEARD - 1] - self.heard[start - 1];
+        self.made = 0;
+    }
+
+    /// There is nothing to carry on.
+    pub fn silence(&mut self) {
+        self.made = FULL_FADE;
+    }
+
+    /// Whether there is nothing more to make up.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.made >= FULL_FADE
+    }
+
+    /// Fills `out` with what might have come next.
+    pub fn make(&mut self, out: &mut [f32]) {
+        if self.is_silent() {
+            out.fill(0.0);
+            return;
+        }
+        let ramp = (self.length / 4) as f32;
+        for sample in out {
+            let at = self.made % self.length;
+            let spread = self.step * (1.0 - at as f32 / ramp).max(0.0);
+            *sample = (self.template[at] + spread) * gain(self.made);
+            self.made += 1;
+        }
+    }
+
+    /// The lag at which what was heard resembles itself most.
+    fn pitch(&self) -> usize {
+        let last = &self.heard[HEARD - COMPARED..];
+        let mut best = (PITCH_MAX, 0.0);
+        for lag in PITCH_MIN..=PITCH_MAX {
+            let before = &self.heard[HEARD - COMPARED - lag..][..COMPARED];
+            let likeness = dot(last, before).max(0.0);
+            // The energy keeps loud stretches from winning by loudness alone.
+            let score = likeness * likeness / (dot(before, before) + 1.0);
+            if score > best.1 {
+                best = (lag, score);
+            }
+        }
+        best.0
+    }
+}
+
+fn gain(made: usize) -> f32 {
+    let faded = made.saturating_sub(STEADY) as f32 / (FULL_FADE - STEADY) as f32;
+    (1.0 - faded).max(0.0)
+}
+
+/// Leads from what would have been heard to what is heard instead.
+#[derive(Debug)]
+pub struct CrossFade {
+    old: [f32; FADE],
+    done: usize,
+}
+
+impl Default for CrossFade {
+    fn default() -> Self {
+        Self {
+            old: [0.0; FADE],
+            done: FADE,
+        }
+    }
+}
+
+impl CrossFade {
+    /// Begins a cross-fade from `old`.
+    pub fn begin(&mut self, old: [f32; FADE]) {
+        self.old = old;
+        self.done = 0;
+    }
+
+    /// Mixes what is left of the old into the new.
+    pub fn apply(&mut self, new: &mut [f32]) {
+        for (sample, old) in new.iter_mut().zip(&self.old[self.done..]) {
+            self.done += 1;
+            let share = self.done as f32 / (FADE + 1) as f32;
+            *sample = old + (*sample - old) * share;
+        }
+    }
+}

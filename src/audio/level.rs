@@ -1,0 +1,143 @@
+//! How loud a signal is, and whether a microphone is alive at all.
+//!
+//! [`Meter::take`] gets every sample and closes a window each second. A
+//! microphone that gives one and the same value for a whole second is not a
+//! quiet room: the codec is muted, a wire is off, or the chip has hung.
+//!
+//! Units: samples on the scale of the card; levels in dBFS, where 0 is full
+//! scale, so that a sine at full scale has an rms of -3.
+//!
+//! Real time: bounded work, no allocation.
+
+use super::FULL_SCALE;
+
+/// The level that stands for silence, in dBFS.
+pub const SILENCE_DBFS: f32 = -120.0;
+
+/// The loudness of a window, as amplitudes from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Level {
+    /// The largest sample.
+    pub peak: f32,
+    /// The root of the mean square.
+    pub rms: f32,
+}
+
+impl Level {
+    /// The largest sample in dBFS.
+    #[must_use]
+    pub fn peak_dbfs(self) -> f32 {
+        dbfs(self.peak)
+    }
+
+    /// The root of the mean square in dBFS.
+    #[must_use]
+    pub fn rms_dbfs(self) -> f32 {
+        dbfs(self.rms)
+    }
+}
+
+fn dbfs(amplitude: f32) -> f32 {
+    (20.0 * amplitude.log10()).max(SILENCE_DBFS)
+}
+
+/// What was found at the end of a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// How loud it was.
+    pub level: Level,
+    /// Whether the signal moved.
+    pub life: Life,
+}
+
+/// Whether a signal moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It does, be it by the noise of the room.
+    Alive,
+    /// Nothing but zeros.
+    Silent,
+    /// Nothing but one value that is not zero.
+    Stuck,
+}
+
+/// Measures a signal in windows of a second.
+#[derive(Debug)]
+pub struct Meter {
+    window: usize,
+    taken: usize,
+    sum: f64,
+    low: f32,
+    high: f32,
+}
+
+impl Meter {
+    /// A meter for a signal of `rate` samples per second.
+    #[must_use]
+    pub fn new(rate: u32) -> Self {
+        Self {
+            window: rate as usize,
+            taken: 0,
+            sum: 0.0,
+            low: f32::INFINITY,
+            high: f32::NEG_INFINITY,
+        }
+    }
+
+    /// Takes in samples; returns the window they completed, if they did. What
+    /// is left over from a long period counts towards that same window.
+    pub fn take(&mut self, samples: &[f32]) -> Option<Window> {
+        let mut sum = 0.0;
+        for &sample in samples {
+            sum += sample * sample;
+            self.low = self.low.min(sample);
+            self.high = self.high.max(sample);
+        }
+        self.sum += f64::from(sum);
+        self.taken += samples.len();
+        (self.taken >= self.window).then(|| self.close())
+    }
+
+    fn close(&mut self) -> Window {
+        let life = match self.low == self.high {
+            false => Life::Alive,
+            true if self.low == 0.0 => Life::Silent,
+            true => Life::Stuck,
+        };
+        let level = Level {
+            peak: self.high.max(-self.low) / FULL_SCALE,
+            rms: (self.sum / self.taken as f64).sqrt() as f32 / FULL_SCALE,
+        };
+        *self = Self::new(self.window as u32);
+        Window { level, life }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(sample: impl Fn(usize) -> f32) -> Window {
+        let samples: Vec<f32> = (0..16_000).map(sample).collect();
+        let mut meter = Meter::new(16_000);
+        assert_eq!(meter.take(&samples[..15_999]), None);
+        meter.take(&samples[15_999..]).unwrap()
+    }
+
+    #[test]
+    fn a_sine_at_full_scale_has_3_db_less_rms_than_peak() {
+        let sine = |n: usize| FULL_SCALE * (n as f32 * std::f32::consts::TAU / 40.0).sin();
+        let window = second(sine);
+        assert!(window.level.peak_dbfs().abs() < 0.01, "{window:?}");
+        assert!((window.level.rms_dbfs() + 3.01).abs() < 0.01, "{window:?}");
+        assert_eq!(window.life, Life::Alive);
+    }
+
+    #[test]
+    fn a_dead_microphone_is_told_from_a_quiet_one() {
+        assert_eq!(second(|_| 0.0).life, Life::Silent);
+        assert_eq!(second(|_| -3.0).life, Life::Stuck);
+        assert_eq!(second(|n| (n % 2) as f32).life, Life::Alive);
+        assert_eq!(second(|_| 0.0).level.rms_dbfs(), SILENCE_DBFS);
+    }
+}

@@ -1,0 +1,540 @@
+//! Puts packets back in order and decides when each is heard.
+//!
+//! [`put`](Playout::put) for each packet off the line, then
+//! [`render`](Playout::render) for each piece of a speaker's period. Time is
+//! what was rendered; a test turns it by rendering.
+//!
+//! ```text
+//!  put(seq) ──▶ [ block | block |   gap   | block | … ]     1.28 s, by seq
+//!                    ▲ cursor                      ▲ end
+//!                    │
+//!      conceal ─┬────┴─▶ cross-fade ─▶ Stretcher ─▶ bus
+//!  skip, resume ┘
+//! ```
+//!
+//! The *delay* is how far the cursor runs behind the quickest packet; it is
+//! held at the *target* of [`arrivals`](super::arrivals):
+//! - a few ms off: the [`Servo`] plays faster or slower;
+//! - above it by more than [`PAUSE_EXCESS`]: the rest is left out in the next
+//!   pause of the speech;
+//! - by more than [`EXCESS`]: left out at once, cross-faded where the voice
+//!   is alike on both sides.
+//!
+//! When the block at the cursor is missing, sound is made up. If later blocks
+//! are there it counts as lost and the cursor moves on; if there are none, the
+//! line is dry and the cursor waits, which is how the delay grows. After a long
+//! wait the backlog comes in a burst: it is skipped, and sound resumes at the
+//! target delay. A number far from its turn means a new sender: start over.
+//!
+//! Units: `cursor`, `end` and blocks in line samples, 8 kHz; delays in bus
+//! samples, 16 kHz.
+//!
+//! Always true: blocks held lie in `cursor .. cursor + capacity`; no sample is
+//! heard twice; `render` never waits.
+//!
+//! Real time: bounded work, no allocation but in `new`.
+
+use std::sync::Arc;
+
+use super::arrivals::Arrivals;
+use super::conceal::{Concealer, CrossFade, FADE};
+use super::drift::{self, Servo, Stretcher};
+use super::resample::dot;
+use super::stats::Stats;
+use super::{BUS_CHUNK, BUS_RATE, LINE_BLOCK};
+
+/// Settings of the playout buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Longest time a packet may be waited for, whatever the line does, in ms.
+    /// Default 200; a later one is a stall. Range 40 to 300: less turns
+    /// ordinary Wi-Fi into gaps, more makes people interrupt each other.
+    pub longest_wait_ms: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            longest_wait_ms: 200,
+        }
+    }
+}
+
+/// Blocks held: 1.28 s, more than the downlink can bring at once.
+const CAPACITY: i64 = 64;
+/// Line samples in a block.
+const BLOCK: i64 = LINE_BLOCK as i64;
+/// A block further behind its turn is from a new sender: 3 s.
+const LATE_MAX: i64 = 150;
+/// So is a run of blocks behind their turn while nothing else comes: 200 ms.
+const LATE_RUN: u32 = 10;
+/// A delay above target by more is shortened in the next pause: 25 ms.
+const PAUSE_EXCESS: i64 = BUS_RATE as i64 / 40;
+/// A delay above target by more is shortened at once: 80 ms.
+const EXCESS: i64 = BUS_RATE as i64 * 80 / 1000;
+/// Line samples that are not worth skipping: 25 ms.
+const SLACK: i64 = PAUSE_EXCESS / 2;
+/// Longest wait for a burst to end: 200 ms.
+const BURST_MAX: i64 = BUS_RATE as i64 / 5;
+/// A burst goes on when more than this many blocks come within one.
+const BURST: u32 = 2;
+/// Line samples rendered in one go.
+const PIECE: i64 = BUS_CHUNK as i64 / 2;
+/// How far around the wanted place a skip looks for a likeness: 5 ms.
+const LIKENESS: usize = 40;
+/// The share of the loudest recent block's energy below which a block counts
+/// as a pause: -20 dB.
+const PAUSE: f32 = 0.01;
+/// What is left of that loudest block's energy after another: half after 1.4 s.
+const LOUDEST_FADE: f32 = 0.99;
+/// The energy of a block that is a pause in any case: -56 dBFS.
+const QUIET: f32 = LINE_BLOCK as f32 * 50.0 * 50.0;
+
+/// See the [module page](self).
+#[derive(Debug)]
+pub struct Playout {
+    buffer: Buffer,
+    servo: Servo,
+    stretcher: Stretcher,
+    /// Bus samples won or lost by stretching that are not in `stats` yet.
+    stretched: f32,
+}
+
+impl Playout {
+    /// A playout without a stream. Allocates.
+    #[must_use]
+    pub fn new(config: &Config, stats: Arc<Stats>) -> Self {
+        Self {
+            buffer: Buffer::new(config, stats),
+            servo: Servo::default(),
+            stretcher: Stretcher::new(),
+            stretched: 0.0,
+        }
+    }
+
+    /// A stream begins; what was left of another is not played.
+    pub fn start(&mut self) {
+        self.buffer.stop();
+        self.buffer.mode = Mode::Waiting;
+    }
+
+    /// The stream is over: what is heard fades out within 8 ms.
+    pub fn stop(&mut self) {
+        self.buffer.stop();
+    }
+
+    /// Whether there is no stream.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.buffer.mode == Mode::Off
+    }
+
+    /// Takes in the block numbered `seq`, which wraps.
+    pub fn put(&mut self, seq: u32, samples: &[i16; LINE_BLOCK]) {
+        if !self.is_off() {
+            self.buffer.put(seq, samples);
+        }
+    }
+
+    /// Fills at most [`BUS_CHUNK`] samples of the bus, as part of a period of
+    /// `period` bus samples.
+    pub fn render(&mut self, period: usize, bus: &mut [f32]) {
+        debug_assert!(bus.len() <= BUS_CHUNK);
+        let drift = self.servo.drift();
+        self.buffer.arrivals.pass(period, bus.len(), drift);
+        self.buffer.choose();
+        let speed = self.servo.steer(self.buffer.error() as f32, bus.len());
+        self.stretcher
+            .process(speed, bus, |line| self.buffer.pull(line));
+        self.buffer.now += bus.len() as i64;
+        self.report(speed, bus.len());
+    }
+
+    fn report(&mut self, speed: f32, length: usize) {
+        let stats = &self.buffer.stats;
+        self.stretched += (speed - 1.0).abs() * length as f32;
+        stats.stretched.add(self.stretched as usize);
+        self.stretched = self.stretched.fract();
+        stats.set_target(self.buffer.arrivals.target() as u32);
+        stats.set_drift(self.servo.drift() * 1e6);
+    }
+}
+
+/// One block of the stream; `seq` is `None` when there has been none.
+#[derive(Debug, Clone)]
+struct Block {
+    seq: Option<i64>,
+    arrived: i64,
+    energy: f32,
+    samples: [i16; LINE_BLOCK],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// No stream.
+    Off,
+    /// The cursor stands: the stream has not begun, or the line is dry.
+    Waiting,
+    /// The cursor moves.
+    Playing,
+}
+
+/// Blocks in, line samples out.
+#[derive(Debug)]
+struct Buffer {
+    stats: Arc<Stats>,
+    blocks: Box<[Block]>,
+    mode: Mode,
+    /// The next sample.
+    cursor: i64,
+    /// The newest block of the stream; `None` before the first.
+    newest: Option<i64>,
+    /// Whether any of this stream has been heard.
+    heard: bool,
+    /// Whether what is heard is made up.
+    filling: bool,
+    /// Blocks that came too late, one after the other.
+    late_run: u32,
+    /// Bus samples rendered: the time of this part.
+    now: i64,
+    /// Blocks that came since `burst_from`.
+    burst: u32,
+    burst_from: i64,
+    /// Line samples until the cursor moves.
+    lead: usize,
+    /// When the first block came after a long wait.
+    resuming: Option<i64>,
+    /// Energy of the loudest recent block.
+    loudest: f32,
+    arrivals: Arrivals,
+    concealer: Concealer,
+    fade: CrossFade,
+}
+
+impl Buffer {
+    fn new(config: &Config, stats: Arc<Stats>) -> Self {
+        let empty = Block {
+            seq: None,
+            arrived: 0,
+            energy: 0.0,
+            samples: [0; LINE_BLOCK],
+        };
+        let longest = config.longest_wait_ms.clamp(40, 300) * BUS_RATE / 1000;
+        Self {
+            stats,
+            blocks: vec![empty; CAPACITY as usize].into_boxed_slice(),
+            mode: Mode::Off,
+            cursor: 0,
+            newest: None,
+            heard: false,
+            filling: true,
+            late_run: 0,
+            now: 0,
+            burst: 0,
+            burst_from: 0,
+            lead: 0,
+            resuming: None,
+            loudest: 0.0,
+            arrivals: Arrivals::new(i64::from(longest)),
+            concealer: Concealer::default(),
+            fade: CrossFade::default(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.forget();
+        self.mode = Mode::Off;
+        self.newest = None;
+        self.heard = false;
+    }
+
+    /// Empties the buffer; what is heard just now fades out.
+    fn forget(&mut self) {
+        if !self.concealer.is_silent() || !self.filling {
+            let old = self.next_heard();
+            self.fade.begin(old);
+        }
+        self.concealer.silence();
+        self.filling = true;
+        self.resuming = None;
+        self.lead = 0;
+        self.late_run = 0;
+        self.arrivals.restart();
+        for block in &mut self.blocks {
+            block.seq = None;
+        }
+    }
+
+    fn put(&mut self, seq: u32, samples: &[i16; LINE_BLOCK]) {
+        self.stats.packets_in.add(1);
+        let seq = self.unwrap(seq);
+        if self.newest.is_none() || self.is_new_sender(seq) {
+            self.begin(seq);
+        }
+        let passed = (seq + 1) * BLOCK <= self.cursor;
+        self.late_run = if passed { self.late_run + 1 } else { 0 };
+        if self.block(seq).is_some() {
+            self.stats.duplicates.add(1);
+            return;
+        }
+        self.burst += 1;
+        self.arrivals.seen(self.now, self.now - 2 * seq * BLOCK);
+        if passed {
+            self.stats.late.add(1);
+        } else {
+            self.keep(seq, samples);
+        }
+    }
+
+    /// The number without its wrap, which lies next to the newest.
+    fn unwrap(&self, seq: u32) -> i64 {
+        self.newest.map_or(i64::from(seq), |newest| {
+            newest + i64::from(seq.wrapping_sub(newest as u32) as i32)
+        })
+    }
+
+    fn is_new_sender(&self, seq: i64) -> bool {
+        let ahead = seq - self.cursor.div_euclid(BLOCK);
+        let dry = self.mode == Mode::Waiting;
+        !(-LATE_MAX..CAPACITY).contains(&ahead) || (dry && self.late_run >= LATE_RUN)
+    }
+
+    fn begin(&mut self, seq: i64) {
+        if self.newest.is_some() {
+            self.stats.restarts.add(1);
+            self.forget();
+        }
+        self.mode = Mode::Waiting;
+        self.cursor = seq * BLOCK;
+        self.newest = Some(seq);
+    }
+
+    fn keep(&mut self, seq: i64, samples: &[i16; LINE_BLOCK]) {
+        let newest = self.newest.map_or(seq, |newest| newest.max(seq));
+        if seq < newest {
+            self.stats.reordered.add(1);
+        }
+        self.newest = Some(newest);
+        let energy: f32 = samples.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
+        self.loudest = energy.max(self.loudest * LOUDEST_FADE);
+        self.blocks[index(seq)] = Block {
+            seq: Some(seq),
+            arrived: self.now,
+            energy,
+            samples: *samples,
+        };
+    }
+
+    fn block(&self, seq: i64) -> Option<&Block> {
+        let block = &self.blocks[index(seq)];
+        (block.seq == Some(seq)).then_some(block)
+    }
+
+    /// The line sample after the last that has come.
+    fn end(&self) -> i64 {
+        self.newest
+            .map_or(self.cursor, |newest| (newest + 1) * BLOCK)
+    }
+
+    /// How far the cursor runs behind the quickest packet, in bus samples.
+    fn delay(&self) -> i64 {
+        self.now - 2 * self.cursor - self.arrivals.base()
+    }
+
+    /// By how much that is more than it should be.
+    fn error(&self) -> i64 {
+        match self.mode {
+            Mode::Playing => self.delay() - self.arrivals.target(),
+            Mode::Off | Mode::Waiting => 0,
+        }
+    }
+
+    /// Decides where the next sample comes from, before a piece is rendered.
+    fn choose(&mut self) {
+        if self.now - self.burst_from >= 2 * BLOCK {
+            (self.burst, self.burst_from) = (0, self.now);
+        }
+        match self.mode {
+            Mode::Off => {}
+            Mode::Waiting if self.end() <= self.cursor => {}
+            // The voice is still in the air: go on where it stopped.
+            Mode::Waiting if !self.concealer.is_silent() => self.mode = Mode::Playing,
+            Mode::Waiting => self.resume(),
+            Mode::Playing => self.shorten(),
+        }
+    }
+
+    /// Plays again after a silence, at the target delay, once the burst is over.
+    fn resume(&mut self) {
+        let since = *self.resuming.get_or_insert(self.now);
+        if self.burst > BURST && self.now - since < BURST_MAX {
+            return;
+        }
+        if self.arrivals.is_stalled() {
+            self.arrivals.rebase();
+        }
+        let due = (self.now - self.arrivals.base() - self.arrivals.target()) / 2;
+        if due + PIECE < self.cursor {
+            return;
+        }
+        // A little too long is the servo's business.
+        let to = match due - self.cursor {
+            0..=SLACK => self.cursor,
+            _ => due.min(self.end() - BLOCK).max(self.cursor),
+        };
+        self.move_on(to);
+        self.lead = (to - due).max(0) as usize;
+        self.mode = Mode::Playing;
+        self.resuming = None;
+    }
+
+    /// Leaves something out, if the delay has become too long.
+    fn shorten(&mut self) {
+        let excess = self.error();
+        if excess <= PAUSE_EXCESS || (excess <= EXCESS && !self.in_pause()) {
+            return;
+        }
+        let to = (self.cursor + excess / 2).min(self.end() - BLOCK);
+        if to > self.cursor + BLOCK / 2 {
+            self.skip(to);
+        }
+    }
+
+    fn in_pause(&self) -> bool {
+        let block = self.block(self.cursor.div_euclid(BLOCK));
+        block.is_some_and(|block| block.energy < QUIET.max(self.loudest * PAUSE))
+    }
+
+    /// Moves the cursor to where, around `to`, the sound is most like here.
+    fn skip(&mut self, to: i64) {
+        let old = self.next_heard();
+        let from = to - LIKENESS as i64;
+        let to = self
+            .read::<{ FADE + 2 * LIKENESS }>(from)
+            .map_or(to, |there| from + likest(&old, &there) as i64);
+        self.fade.begin(old);
+        self.move_on(to);
+        // The fade leads out of whatever was heard, be it made up.
+        self.filling = false;
+    }
+
+    /// Moves the cursor over what is not to be heard.
+    fn move_on(&mut self, to: i64) {
+        while self.cursor < to {
+            let seq = self.cursor.div_euclid(BLOCK);
+            let next = to.min((seq + 1) * BLOCK);
+            if self.block(seq).is_some() {
+                self.stats.skipped.add((next - self.cursor) as usize);
+            }
+            self.cursor = next;
+        }
+    }
+
+    /// What would be heard next.
+    fn next_heard(&mut self) -> [f32; FADE] {
+        let held = (!self.filling).then(|| self.read(self.cursor)).flatten();
+        held.unwrap_or_else(|| {
+            let mut made_up = [0.0; FADE];
+            if !self.filling {
+                self.concealer.begin();
+            }
+            self.concealer.make(&mut made_up);
+            made_up
+        })
+    }
+
+    /// The samples from `from` on, if they are all held.
+    fn read<const N: usize>(&self, from: i64) -> Option<[f32; N]> {
+        let mut samples = [0.0; N];
+        for (sample, place) in samples.iter_mut().zip(from..) {
+            let block = self.block(place.div_euclid(BLOCK))?;
+            *sample = f32::from(block.samples[place.rem_euclid(BLOCK) as usize]);
+        }
+        Some(samples)
+    }
+
+    /// Fills `line` with what is heard next.
+    fn pull(&mut self, line: &mut [f32]) {
+        let mut now = self.now;
+        let mut rest = line;
+        while !rest.is_empty() {
+            let left = match self.lead {
+                0 => (BLOCK - self.cursor.rem_euclid(BLOCK)) as usize,
+                lead => lead,
+            };
+            let (piece, later) = rest.split_at_mut(left.min(rest.len()));
+            match self.mode {
+                Mode::Off => piece.fill(0.0),
+                Mode::Waiting => self.make_up(piece),
+                Mode::Playing if self.lead > 0 => {
+                    self.make_up(piece);
+                    self.lead -= piece.len();
+                }
+                Mode::Playing => self.play(now, piece),
+            }
+            self.fade.apply(piece);
+            self.concealer.hear(piece);
+            now += 2 * piece.len() as i64;
+            rest = later;
+        }
+    }
+
+    /// Plays within the block at the cursor.
+    fn play(&mut self, now: i64, piece: &mut [f32]) {
+        let (seq, at) = (self.cursor.div_euclid(BLOCK), self.cursor.rem_euclid(BLOCK));
+        if self.block(seq).is_none() {
+            self.make_up(piece);
+            if self.end() > self.cursor {
+                self.cursor += piece.len() as i64;
+            } else {
+                self.mode = Mode::Waiting;
+            }
+            return;
+        }
+        if self.filling {
+            let old = self.next_heard();
+            self.fade.begin(old);
+        }
+        self.filling = false;
+        let block = &self.blocks[index(seq)];
+        let samples = &block.samples[at as usize..];
+        for (sample, &held) in piece.iter_mut().zip(samples) {
+            *sample = f32::from(held);
+        }
+        if at == 0 || !self.heard {
+            let waited = (now - block.arrived) as usize + drift::DELAY;
+            self.stats.delayed(waited);
+        }
+        self.heard = true;
+        self.cursor += piece.len() as i64;
+    }
+
+    fn make_up(&mut self, piece: &mut [f32]) {
+        if !self.filling {
+            self.concealer.begin();
+        }
+        self.filling = true;
+        self.concealer.make(piece);
+        if self.heard {
+            self.stats.concealed.add(piece.len());
+        }
+    }
+}
+
+/// The slot of a block.
+fn index(seq: i64) -> usize {
+    seq.rem_euclid(CAPACITY) as usize
+}
+
+/// Where in `there` a stretch begins that is most like `here`.
+fn likest(here: &[f32; FADE], there: &[f32]) -> usize {
+    let mut best = (LIKENESS, 0.0);
+    for (at, stretch) in there.windows(FADE).enumerate() {
+        let likeness = dot(here, stretch).max(0.0);
+        let score = likeness * likeness / (dot(stretch, stretch) + 1.0);
+        if score > best.1 {
+            best = (at, score);
+        }
+    }
+    best.0
+}
