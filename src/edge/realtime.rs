@@ -251,6 +251,29 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// Round-trip time of a TCP socket, as the kernel smooths it (`TCP_INFO`,
+/// tcp(7)).
+///
+/// # Errors
+/// `socket` is not a TCP socket.
+pub fn round_trip(socket: &impl AsFd) -> io::Result<Duration> {
+    // SAFETY: `tcp_info` is made of integers; all zeros is one of its values.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open while borrowed; the kernel writes at most
+    // `length` bytes at the address of `info`, and one `length`, during the call.
+    checked(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(Duration::from_micros(info.tcpi_rtt.into()))
+}
+
 /// Lets a TCP socket count as writable only while fewer than `bytes` wait in
 /// the kernel to be sent for the first time (`TCP_NOTSENT_LOWAT`, tcp(7)).
 ///
@@ -363,6 +386,7 @@ mod tests {
     fn a_file_has_no_socket_figures() {
         let file = File::open("/dev/null").unwrap();
         assert!(unsent(&file).is_err());
+        assert!(round_trip(&file).is_err());
         assert!(set_notsent_lowat(&file, 1).is_err());
     }
 
