@@ -28,8 +28,8 @@ use tokio::io::unix::AsyncFd;
 /// SCHED_FIFO priority of the audio thread: above the kernel's own interrupt
 /// threads (50) that do not serve sound, below what watches over the machine.
 pub const AUDIO_PRIORITY: u8 = 60;
-/// SCHED_FIFO priority of the media runtime: beneath the audio thread.
-pub const MEDIA_PRIORITY: u8 = 40;
+/// Nice value of the media runtime.
+pub const MEDIA_NICE: i32 = -10;
 /// Longest that a real-time thread may compute without waiting. A period of
 /// sound costs less than a millisecond, so whoever takes this long is stuck,
 /// and on a board with one core the whole device with it.
@@ -121,19 +121,18 @@ fn set_fifo(priority: u8) -> io::Result<()> {
     checked(unsafe { libc::sched_setscheduler(0, policy, &raw const param) })
 }
 
-/// Raises the calling thread above ordinary ones: SCHED_FIFO at
-/// [`MEDIA_PRIORITY`] where that is allowed, else nice -10.
+/// Raises the calling thread above ordinary ones, to [`MEDIA_NICE`].
+///
+/// Not SCHED_FIFO: what this thread has to do is up to the network, and whoever
+/// floods it must not be able to starve the machine.
 ///
 /// # Errors
-/// Neither is allowed.
+/// The right is missing; nothing has changed for the thread.
 pub fn raise_priority() -> Result<(), Denied> {
-    const NICE: i32 = -10;
-    run_fifo(MEDIA_PRIORITY).or_else(|_| {
-        // SAFETY: no memory is passed. On Linux 0 names the calling thread.
-        checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) }).map_err(|why| Denied {
-            right: Right::Nice(NICE),
-            why,
-        })
+    // SAFETY: no memory is passed. On Linux 0 names the calling thread.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, MEDIA_NICE) }).map_err(|why| Denied {
+        right: Right::Nice(MEDIA_NICE),
+        why,
     })
 }
 
@@ -411,6 +410,19 @@ mod tests {
         if let Err(denied) = outcome {
             assert!(denied.to_string().contains("LimitRTPRIO=60"), "{denied}");
         }
+    }
+
+    #[test]
+    fn a_raised_thread_leaves_the_others_alone() {
+        let nice = || {
+            // SAFETY: no memory is passed; 0 is the calling thread.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+        };
+        let before = nice();
+        let raised = std::thread::spawn(move || (raise_priority().is_ok(), nice()));
+        let (allowed, after) = raised.join().unwrap();
+        assert_eq!(after, if allowed { MEDIA_NICE } else { before });
+        assert_eq!(nice(), before);
     }
 
     #[test]

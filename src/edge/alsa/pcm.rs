@@ -379,3 +379,73 @@ fn set_wake_up(pcm: &PCM, available: usize) -> alsa::Result<()> {
     params.set_start_threshold(params.get_boundary()?)?;
     pcm.sw_params(&params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "plughw:CARD=Device,DEV=0";
+
+    fn fault(errno: i32) -> Fault {
+        Fault::new(NAME, alsa::Error::new("snd_pcm_open", errno))
+    }
+
+    #[test]
+    fn each_fault_names_the_card_and_what_to_do() {
+        let cases = [
+            (libc::ENODEV, "Plug it in"),
+            (libc::EBUSY, "in use by another program; stop that"),
+            (libc::EACCES, "usermod -aG audio"),
+            (libc::ETIMEDOUT, "unplug it and plug it in again"),
+            (libc::EIO, "fails in snd_pcm_open: Input/output error"),
+        ];
+        for (errno, advice) in cases {
+            let text = fault(errno).to_string();
+            assert!(text.contains(NAME), "{text}");
+            assert!(text.contains(advice), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_card_is_told_with_those_that_are_there() {
+        let missing = |there: &[&str]| Fault::Missing {
+            name: NAME.into(),
+            there: there.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let text = missing(&[]).to_string();
+        assert!(text.contains("no card is there at all"), "{text}");
+        let text = missing(&["plughw:CARD=a,DEV=0", "plughw:CARD=b,DEV=0"]).to_string();
+        let both = "these are there: plughw:CARD=a,DEV=0, plughw:CARD=b,DEV=0";
+        assert!(text.contains(both), "{text}");
+    }
+
+    #[test]
+    fn errors_in_mid_sound_are_told_apart() {
+        let cases = [
+            (libc::EAGAIN, Verdict::Again),
+            (libc::EINTR, Verdict::Again),
+            (libc::EPIPE, Verdict::Restart),
+            (libc::ESTRPIPE, Verdict::Restart),
+            (libc::EBADFD, Verdict::Restart),
+            (libc::ENODEV, Verdict::Lost),
+            (libc::EIO, Verdict::Lost),
+            (libc::ETIMEDOUT, Verdict::Lost),
+        ];
+        for (errno, want) in cases {
+            let error = alsa::Error::new("snd_pcm_avail_delay", errno);
+            assert_eq!(verdict(error), want, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_leaves_empty_what_nobody_asked_for() {
+        let fit = Fit {
+            format: format(48_000, 1),
+            period: 480,
+            buffer: 16_384,
+            held: 1_440,
+        };
+        assert_eq!(spare(Direction::Speaker, fit), 16_384 - 1_440);
+        assert_eq!(spare(Direction::Microphone, fit), 0);
+    }
+}
