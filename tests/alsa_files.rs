@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use alsa_bench::{HANG, config, isolated, write_asound};
-use callbox::audio::engine::Format;
+use callbox::audio::engine::{Command, Engine, Format, Ports};
+use callbox::audio::ring;
 use callbox::edge::alsa::{self, Config, Fault, Side};
 use callbox::edge::card::{Direction, Event, Running, Sound};
 use callbox::edge::realtime::Wake;
@@ -203,6 +204,64 @@ fn a_missing_side_is_silence_and_leaves_the_other_alone() {
         assert_eq!(running.stats.speaker.losses(), 0);
         assert!(running.stop());
     });
+}
+
+#[test]
+fn packets_of_the_engine_wake_the_media_runtime() {
+    let name = "packets_of_the_engine_wake_the_media_runtime";
+    isolated(name, asound, |_| {
+        let card = alsa::open(&config(Some("null"), Some("null")));
+        let (uplink, mut packets) = ring::uplink();
+        let (mut ask, commands) = ring::commands();
+        let ports = Ports {
+            uplink,
+            downlink: ring::downlink().1,
+            commands,
+            stats: Arc::default(),
+        };
+        let settings = callbox::audio::Config::default();
+        let engine = Engine::new(&settings, ports, card.microphone(), card.speaker());
+        ask.push(Command::Connect { stream: 7 });
+        let wake = Arc::new(Wake::new().unwrap());
+        let trace = Arc::new(Trace::default());
+        let running = card.start(engine, Arc::clone(&wake), trace).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for seq in 0..5 {
+                let packet = loop {
+                    if let Some((packet, _)) = packets.pop() {
+                        break packet;
+                    }
+                    tokio::time::timeout(HANG, wake.notified()).await.unwrap();
+                };
+                assert_eq!((packet.stream, packet.seq), (7, seq));
+            }
+        });
+        assert!(running.stop());
+    });
+}
+
+#[test]
+fn a_hung_audio_thread_is_left_behind() {
+    struct Hung(Receiver<()>);
+    impl Sound for Hung {
+        fn capture(&mut self, _: &[i16]) -> usize {
+            _ = self.0.recv();
+            0
+        }
+        fn render(&mut self, _: &mut [i16]) {}
+    }
+    let (release, hold) = sync_channel(0);
+    let wake = Arc::new(Wake::new().unwrap());
+    let card = alsa::open(&config(None, None));
+    let running = card
+        .start(Hung(hold), wake, Arc::new(Trace::default()))
+        .unwrap();
+    assert!(!running.stop());
+    drop(release);
 }
 
 #[test]

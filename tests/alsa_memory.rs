@@ -1,4 +1,5 @@
-//! The audio thread allocates nothing once it runs: neither we nor alsa-lib.
+//! The audio thread, engine and all, allocates nothing once it runs: neither we
+//! nor alsa-lib.
 //!
 //! The C library's allocator is replaced by one that counts what threads named
 //! `audio` ask for. Rust's allocator and alsa-lib both end up in it.
@@ -14,8 +15,11 @@ use std::thread;
 use std::time::Instant;
 
 use alsa_bench::{HANG, config, isolated};
-use callbox::edge::alsa;
-use callbox::edge::card::{Sound, Stats};
+use callbox::audio::engine::{Command, Engine, Ports};
+use callbox::audio::ring::{self, Packet, UplinkRx};
+use callbox::audio::tone::Tone;
+use callbox::edge::alsa::{self, Card};
+use callbox::edge::card::Stats;
 use callbox::edge::realtime::Wake;
 use callbox::trace::Trace;
 
@@ -79,16 +83,34 @@ fn counted(work: impl FnOnce() + Send + 'static) -> u64 {
     counted.unwrap().join().unwrap()
 }
 
-struct Still;
-
-impl Sound for Still {
-    fn capture(&mut self, _: &[i16]) -> usize {
-        1
+/// The real engine, connected, playing the far end and a tone.
+fn engine(card: &Card) -> (Engine, UplinkRx) {
+    let (uplink, packets) = ring::uplink();
+    let (mut feed, downlink) = ring::downlink();
+    let (mut ask, commands) = ring::commands();
+    ask.push(Command::Connect { stream: 1 });
+    ask.push(Command::Tone(Tone::Warning));
+    for seq in 0..20 {
+        let payload = heapless::Vec::from_slice(&[0xD5; 160]).unwrap();
+        let stream = 1;
+        assert!(
+            feed.push(Packet {
+                stream,
+                seq,
+                payload
+            })
+            .is_ok()
+        );
     }
-
-    fn render(&mut self, speaker: &mut [i16]) {
-        speaker.fill(0);
-    }
+    let ports = Ports {
+        uplink,
+        downlink,
+        commands,
+        stats: Arc::default(),
+    };
+    let config = callbox::audio::Config::default();
+    let engine = Engine::new(&config, ports, card.microphone(), card.speaker());
+    (engine, packets)
 }
 
 fn wait_for(stats: &Stats, periods: u64) {
@@ -138,11 +160,13 @@ fn the_loop_allocates_nothing() {
             assert_eq!(card.fits().count(), 2, "{name:?}");
             let wake = Arc::new(Wake::new().unwrap());
             let trace = Arc::new(Trace::default());
-            let running = card.start(Still, wake, trace).unwrap();
+            let (engine, mut packets) = engine(&card);
+            let running = card.start(engine, wake, trace).unwrap();
             wait_for(&running.stats, 10);
             let before = ALLOCATIONS.load(Relaxed);
             wait_for(&running.stats, 60);
             assert_eq!(ALLOCATIONS.load(Relaxed), before, "{name:?}");
+            assert!(packets.pop().is_some(), "the engine was connected");
             assert!(running.stop());
         }
     });
@@ -158,7 +182,8 @@ fn a_side_that_is_away_costs_no_allocation() {
             let card = alsa::open(&config(Some("nobody"), None));
             let wake = Arc::new(Wake::new().unwrap());
             let trace = Arc::new(Trace::default());
-            let running = card.start(Still, wake, trace).unwrap();
+            let (engine, _packets) = engine(&card);
+            let running = card.start(engine, wake, trace).unwrap();
             let began = Instant::now();
             let wait_for = |periods| {
                 while running.stats.microphone.substitutes() < periods {
