@@ -30,9 +30,9 @@ use tokio::io::unix::AsyncFd;
 pub const AUDIO_PRIORITY: u8 = 60;
 /// Nice value of the media runtime.
 pub const MEDIA_NICE: i32 = -10;
-/// Longest that a real-time thread may compute without waiting. A period of
-/// sound costs less than a millisecond, so whoever takes this long is stuck,
-/// and on a board with one core the whole device with it.
+/// Longest that a real-time thread may compute without waiting; the kernel ends
+/// the process after it. The audio thread sees to it that it waits more often,
+/// so whoever takes this long is stuck, and a board with one core with it.
 pub const STUCK: Duration = Duration::from_millis(500);
 /// CAP_IPC_LOCK, as a bit of `CapEff` (capabilities(7)).
 const CAP_IPC_LOCK: u32 = 14;

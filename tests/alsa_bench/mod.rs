@@ -23,7 +23,7 @@ pub(crate) fn isolated(name: &str, asound: impl Fn(&Path) -> String, body: impl 
     let folder = Folder::new(name);
     write_asound(&folder.0, &asound(&folder.0));
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--include-ignored", "--nocapture"])
         .env(FOLDER, &folder.0)
         .env("ALSA_CONFIG_PATH", folder.0.join("asound.conf"))
         .env("HOME", &folder.0)
@@ -32,7 +32,8 @@ pub(crate) fn isolated(name: &str, asound: impl Fn(&Path) -> String, body: impl 
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success() && text(&output.stdout).contains("1 passed"),
-        "{}{}",
+        "{}\n{}{}",
+        output.status,
         text(&output.stdout),
         text(&output.stderr)
     );
