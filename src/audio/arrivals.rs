@@ -8,7 +8,7 @@
 //! ```text
 //!  transit ▲     ·            ·   late: somebody used the line
 //!          │ · ·   · ·  · ·· ·  ·
-//!          │·─·─·─·─·─·─·─·─·─·─·─  base: the quickest of the last 5 to 10 s
+//!          │·─·─·─·─·─·─·─·─·─·─·─  base: the quickest of the last 3 to 6 s
 //!          └─────────────────────▶ packets
 //! ```
 //!
@@ -33,8 +33,8 @@ use super::BUS_RATE;
 /// The share of packets that are to be in time.
 pub const RANK: f32 = 0.97;
 
-/// How long the quickest packet is remembered, at least: 5 s.
-const MEMORY: i64 = 5 * BUS_RATE as i64;
+/// How long the quickest packet is remembered, at least: 3 s.
+const MEMORY: i64 = 3 * BUS_RATE as i64;
 /// Width of a bin of the histogram: 2.5 ms.
 const BIN: i64 = BUS_RATE as i64 / 400;
 /// Bins: 300 ms.
@@ -42,8 +42,9 @@ const BINS: usize = 120;
 /// What each new packet leaves of the weight of those before it: at 50 a
 /// second, half is forgotten in 14 s.
 const FORGET: f32 = 0.999;
-/// Put on top of what was seen: 2 ms.
-const GUARD: i64 = BUS_RATE as i64 / 500;
+/// Put on top of what was seen: 3 ms, what clocks 300 ppm apart can cost before
+/// that is known.
+const GUARD: i64 = 3 * BUS_RATE as i64 / 1000;
 /// How late a packet after a stall may be to count again: 20 ms above target.
 const CAUGHT_UP: i64 = BUS_RATE as i64 / 50;
 /// In how many bus samples the latest arrival is forgotten to 1/e: 7 s.
@@ -60,6 +61,8 @@ pub struct Arrivals {
     lateness: [f32; BINS],
     /// By how much the base has moved since the bins did.
     moved: i64,
+    /// What drift has moved the base, less than a sample.
+    gained: f32,
     latest: f32,
     period: f32,
     last: i64,
@@ -79,6 +82,7 @@ impl Arrivals {
             span_ends: 0,
             lateness,
             moved: 0,
+            gained: 0.0,
             latest: 0.0,
             period: 0.0,
             last: 0,
@@ -132,8 +136,14 @@ impl Arrivals {
     }
 
     /// `length` of a speaker's period has passed. A long period is remembered
-    /// for a second.
-    pub fn pass(&mut self, period: usize, length: usize) {
+    /// for a second. Meanwhile packets gain on the card by `drift`, as a share.
+    pub fn pass(&mut self, period: usize, length: usize, drift: f32) {
+        self.gained += drift * length as f32;
+        let whole = self.gained.trunc();
+        self.gained -= whole;
+        for quickest in self.quickest.iter_mut().filter(|q| **q != i64::MAX) {
+            *quickest -= whole as i64;
+        }
         let shrunk = self.period * (1.0 - length as f32 / BUS_RATE as f32);
         self.period = shrunk.max(period as f32);
         self.latest -= self.latest * (length as f32 / PEAK_FADE).min(1.0);
@@ -187,5 +197,96 @@ impl Arrivals {
         };
         let bin = self.lateness.iter().position(enough).unwrap_or(BINS - 1);
         bin as i64 * BIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = BUS_RATE as i64 / 1000;
+    const PERIOD: usize = 160;
+    const LONGEST: i64 = 200 * MS;
+
+    /// A line, one packet each 20 ms, on a card with periods of 10 ms.
+    struct Line {
+        arrivals: Arrivals,
+        now: i64,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                arrivals: Arrivals::new(LONGEST),
+                now: 0,
+            }
+        }
+
+        /// `count` packets that take these times, over and over, in ms; the
+        /// target after them, in ms.
+        fn run(&mut self, count: usize, transits: &[i64]) -> i64 {
+            for transit in transits.iter().cycle().take(count) {
+                self.arrivals.seen(self.now, transit * MS);
+                for _ in 0..2 {
+                    self.arrivals.pass(PERIOD, PERIOD, 0.0);
+                    self.now += PERIOD as i64;
+                }
+            }
+            self.arrivals.target() / MS
+        }
+    }
+
+    #[test]
+    fn a_calm_line_needs_a_period_and_a_little() {
+        assert_eq!(Line::new().run(500, &[5000]), 13);
+    }
+
+    #[test]
+    fn a_late_packet_makes_room_for_the_next_and_is_forgotten() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        let target = line.run(1, &[60]);
+        assert!((60..70).contains(&target), "{target}");
+        let target = line.run(250, &[0]);
+        assert!((25..40).contains(&target), "{target} after 5 s");
+        assert_eq!(line.run(1000, &[0]), 13);
+    }
+
+    #[test]
+    fn what_happens_often_is_not_forgotten() {
+        let mut line = Line::new();
+        let mut transits = [0; 20];
+        transits[7] = 50;
+        line.run(2000, &transits);
+        let target = line.run(19, &transits);
+        assert!(target >= 50, "{target}");
+    }
+
+    #[test]
+    fn a_stall_and_its_backlog_teach_nothing() {
+        let mut line = Line::new();
+        let before = line.run(500, &[0]);
+        for late in (0..1000).rev().step_by(20) {
+            line.arrivals.seen(line.now, late * MS);
+        }
+        let after = line.run(1, &[0]);
+        assert!(after <= before + 20, "{after} after {before}");
+    }
+
+    #[test]
+    fn a_longer_way_is_not_taken_for_jitter_for_long() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        line.run(400, &[80]);
+        assert_eq!(line.arrivals.base(), 80 * MS);
+        assert_eq!(line.run(1, &[80]), 13);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_allowed() {
+        let mut line = Line::new();
+        assert_eq!(line.run(2000, &[0, 100, 190, 20, 150]), 193);
+        line.arrivals.pass(1_000_000, 160, 0.0);
+        assert_eq!(line.arrivals.target(), LONGEST);
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The [`Stretcher`] is also the step from line to bus, so the correction costs
-//! nothing: an interpolating filter of [`TAPS`] taps, tabled at [`PHASES`]
+//! nothing: an interpolating filter of [`TAPS`] taps, tabled at 128
 //! places between two samples and drawn straight between those.
 //!
 //! Units: delays in bus samples; speed is the line's time over the bus's, 1 ±
@@ -29,6 +29,8 @@ pub const TAPS: usize = 32;
 const PHASES: usize = 128;
 /// How much the speed may differ from 1: 9 cents of pitch, which is not heard.
 pub const SPEED_MAX: f32 = 0.005;
+/// The most that is taken for drift; crystals are within a tenth of it.
+pub const DRIFT_MAX: f32 = 0.002;
 /// What the filter adds to the delay, in bus samples: half its length.
 pub const DELAY: usize = TAPS;
 
@@ -92,51 +94,66 @@ fn interpolate(table: &[[f32; TAPS]], samples: &[f32], position: u64) -> f32 {
     let place = (position % ONE) * PHASES as u64;
     let phase = (place >> 32) as usize;
     let between = (place % ONE) as f32 / ONE as f32;
-    let before = dot(window, &table[phase]);
-    let after = dot(window, &table[phase + 1]);
-    before + (after - before) * between
+    let (before, after) = (&table[phase], &table[phase + 1]);
+    let taps: [f32; TAPS] = std::array::from_fn(|n| before[n] + (after[n] - before[n]) * between);
+    dot(window, &taps)
 }
 
-/// Speed per bus sample of error: an error halves in 7 s, and clocks 100 ppm
-/// apart are held with one of 1 ms.
-const GAIN: f32 = 100e-6 * 1000.0 / BUS_RATE as f32;
+/// Speed per bus sample of error, over what the drift asks for: an error halves
+/// in 3.5 s.
+const GAIN: f32 = 0.2 / BUS_RATE as f32;
 /// Over how many bus samples the speed changes: 0.5 s, so that not even the
 /// change of pitch is a step.
 const SMOOTH: f32 = BUS_RATE as f32 / 2.0;
-/// Errors below this, in bus samples, are the clocks' doing, those above the
-/// network's: 15 ms.
-const CLOCKS: f32 = 0.015 * BUS_RATE as f32;
-/// Bus samples over which the drift is averaged: 10 min, since cards look at
-/// the clock in periods and two clocks beat against each other.
-const AVERAGE: f32 = 600.0 * BUS_RATE as f32;
+/// Errors below this, in bus samples, may be the clocks' doing, those above are
+/// the network's: 12 ms, a period of beat and a little.
+const CLOCKS: f32 = 0.012 * BUS_RATE as f32;
+/// Bus samples over which the drift is averaged, at first: 40 s. Less, and what
+/// the start leaves to be corrected would be taken for drift.
+const AVERAGE_MIN: f32 = 40.0 * BUS_RATE as f32;
+/// And after a while: 2 min. Arrivals are seen once a period, and a period
+/// beats against the far end's blocks; this is what averages it out.
+const AVERAGE_MAX: f32 = 120.0 * BUS_RATE as f32;
 
-/// Chooses the speed that holds the delay at its target.
-#[derive(Debug, Default)]
+/// Chooses the speed that holds the delay at its target: proportional to the
+/// error, and the average of that, which is the drift.
+#[derive(Debug)]
 pub struct Servo {
     /// The speed less 1.
     speed: f32,
     drift: f32,
-    averaged: f32,
+    average: f32,
+}
+
+impl Default for Servo {
+    fn default() -> Self {
+        Self {
+            speed: 0.0,
+            drift: 0.0,
+            average: AVERAGE_MIN,
+        }
+    }
 }
 
 impl Servo {
     /// The speed for the next `length` bus samples, when the delay is `error`
     /// bus samples above its target.
     pub fn steer(&mut self, error: f32, length: usize) -> f32 {
-        let wanted = (error * GAIN).clamp(-SPEED_MAX, SPEED_MAX);
         let length = length as f32;
+        let wanted = (self.drift + error * GAIN).clamp(-SPEED_MAX, SPEED_MAX);
         self.speed += (wanted - self.speed) * (length / SMOOTH).min(1.0);
         if error.abs() < CLOCKS {
-            self.averaged = (self.averaged + length).min(AVERAGE);
-            self.drift += (self.speed - self.drift) * (length / self.averaged);
+            self.average = (self.average + length).min(AVERAGE_MAX);
+            self.drift += (self.speed - self.drift) * (length / self.average);
+            self.drift = self.drift.clamp(-DRIFT_MAX, DRIFT_MAX);
         }
         1.0 + self.speed
     }
 
-    /// How much faster the far end's clock is, in parts per million.
+    /// By what share the far end's clock is faster.
     #[must_use]
-    pub fn drift_ppm(&self) -> f32 {
-        self.drift * 1e6
+    pub fn drift(&self) -> f32 {
+        self.drift
     }
 }
 
@@ -185,11 +202,11 @@ mod tests {
     fn the_servo_finds_the_drift() {
         for ppm in [-100.0, 100.0] {
             let (mut servo, mut error) = (Servo::default(), 0.0);
-            for _ in 0..100 * 600 {
+            for _ in 0..100 * 900 {
                 let speed = servo.steer(error, 160);
                 error += 160.0 * (1.0 + ppm * 1e-6 - speed);
             }
-            assert!((servo.drift_ppm() - ppm).abs() < 5.0, "{servo:?}");
+            assert!((servo.drift() * 1e6 - ppm).abs() < 5.0, "{servo:?}");
             assert!(error.abs() < 20.0, "{error} bus samples off the target");
         }
     }

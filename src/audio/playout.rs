@@ -15,9 +15,9 @@
 //! The *delay* is how far the cursor runs behind the quickest packet; it is
 //! held at the *target* of [`arrivals`](super::arrivals):
 //! - a few ms off: the [`Servo`] plays faster or slower;
-//! - above it by more than [`PAUSE_EXCESS`]: the rest is left out in the next
+//! - above it by more than 25 ms: the rest is left out in the next
 //!   pause of the speech;
-//! - by more than [`EXCESS`]: left out at once, cross-faded where the voice
+//! - by more than 80 ms: left out at once, cross-faded where the voice
 //!   is alike on both sides.
 //!
 //! When the block at the cursor is missing, sound is made up. If later blocks
@@ -72,10 +72,14 @@ const LATE_RUN: u32 = 10;
 const PAUSE_EXCESS: i64 = BUS_RATE as i64 / 40;
 /// A delay above target by more is shortened at once: 80 ms.
 const EXCESS: i64 = BUS_RATE as i64 * 80 / 1000;
+/// Line samples that are not worth skipping: 25 ms.
+const SLACK: i64 = PAUSE_EXCESS / 2;
 /// Longest wait for a burst to end: 200 ms.
 const BURST_MAX: i64 = BUS_RATE as i64 / 5;
 /// A burst goes on when more than this many blocks come within one.
 const BURST: u32 = 2;
+/// Line samples rendered in one go.
+const PIECE: i64 = BUS_CHUNK as i64 / 2;
 /// How far around the wanted place a skip looks for a likeness: 5 ms.
 const LIKENESS: usize = 40;
 /// The share of the loudest recent block's energy below which a block counts
@@ -136,7 +140,8 @@ impl Playout {
     /// `period` bus samples.
     pub fn render(&mut self, period: usize, bus: &mut [f32]) {
         debug_assert!(bus.len() <= BUS_CHUNK);
-        self.buffer.arrivals.pass(period, bus.len());
+        let drift = self.servo.drift();
+        self.buffer.arrivals.pass(period, bus.len(), drift);
         self.buffer.choose();
         let speed = self.servo.steer(self.buffer.error() as f32, bus.len());
         self.stretcher
@@ -151,7 +156,7 @@ impl Playout {
         stats.stretched.add(self.stretched as usize);
         self.stretched = self.stretched.fract();
         stats.set_target(self.buffer.arrivals.target() as u32);
-        stats.set_drift(self.servo.drift_ppm());
+        stats.set_drift(self.servo.drift() * 1e6);
     }
 }
 
@@ -195,6 +200,8 @@ struct Buffer {
     /// Blocks that came since `burst_from`.
     burst: u32,
     burst_from: i64,
+    /// Line samples until the cursor moves.
+    lead: usize,
     /// When the first block came after a long wait.
     resuming: Option<i64>,
     /// Energy of the loudest recent block.
@@ -225,6 +232,7 @@ impl Buffer {
             now: 0,
             burst: 0,
             burst_from: 0,
+            lead: 0,
             resuming: None,
             loudest: 0.0,
             arrivals: Arrivals::new(i64::from(longest)),
@@ -249,6 +257,7 @@ impl Buffer {
         self.concealer.silence();
         self.filling = true;
         self.resuming = None;
+        self.lead = 0;
         self.late_run = 0;
         self.arrivals.restart();
         for block in &mut self.blocks {
@@ -262,19 +271,19 @@ impl Buffer {
         if self.newest.is_none() || self.is_new_sender(seq) {
             self.begin(seq);
         }
+        let passed = (seq + 1) * BLOCK <= self.cursor;
+        self.late_run = if passed { self.late_run + 1 } else { 0 };
         if self.block(seq).is_some() {
             self.stats.duplicates.add(1);
             return;
         }
         self.burst += 1;
         self.arrivals.seen(self.now, self.now - 2 * seq * BLOCK);
-        if (seq + 1) * BLOCK <= self.cursor {
+        if passed {
             self.stats.late.add(1);
-            self.late_run += 1;
-            return;
+        } else {
+            self.keep(seq, samples);
         }
-        self.late_run = 0;
-        self.keep(seq, samples);
     }
 
     /// The number without its wrap, which lies next to the newest.
@@ -342,6 +351,9 @@ impl Buffer {
 
     /// Decides where the next sample comes from, before a piece is rendered.
     fn choose(&mut self) {
+        if self.now - self.burst_from >= 2 * BLOCK {
+            (self.burst, self.burst_from) = (0, self.now);
+        }
         match self.mode {
             Mode::Off => {}
             Mode::Waiting if self.end() <= self.cursor => {}
@@ -349,9 +361,6 @@ impl Buffer {
             Mode::Waiting if !self.concealer.is_silent() => self.mode = Mode::Playing,
             Mode::Waiting => self.resume(),
             Mode::Playing => self.shorten(),
-        }
-        if self.now - self.burst_from >= 2 * BLOCK {
-            (self.burst, self.burst_from) = (0, self.now);
         }
     }
 
@@ -365,12 +374,16 @@ impl Buffer {
             self.arrivals.rebase();
         }
         let due = (self.now - self.arrivals.base() - self.arrivals.target()) / 2;
-        if due < self.cursor {
+        if due + PIECE < self.cursor {
             return;
         }
-        let to = due.min(self.end() - BLOCK).max(self.cursor);
-        self.stats.skipped.add((to - self.cursor) as usize);
-        self.cursor = to;
+        // A little too long is the servo's business.
+        let to = match due - self.cursor {
+            0..=SLACK => self.cursor,
+            _ => due.min(self.end() - BLOCK).max(self.cursor),
+        };
+        self.move_on(to);
+        self.lead = (to - due).max(0) as usize;
         self.mode = Mode::Playing;
         self.resuming = None;
     }
@@ -399,11 +412,22 @@ impl Buffer {
         let to = self
             .read::<{ FADE + 2 * LIKENESS }>(from)
             .map_or(to, |there| from + likest(&old, &there) as i64);
-        self.stats.skipped.add((to - self.cursor) as usize);
         self.fade.begin(old);
-        self.cursor = to;
+        self.move_on(to);
         // The fade leads out of whatever was heard, be it made up.
         self.filling = false;
+    }
+
+    /// Moves the cursor over what is not to be heard.
+    fn move_on(&mut self, to: i64) {
+        while self.cursor < to {
+            let seq = self.cursor.div_euclid(BLOCK);
+            let next = to.min((seq + 1) * BLOCK);
+            if self.block(seq).is_some() {
+                self.stats.skipped.add((next - self.cursor) as usize);
+            }
+            self.cursor = next;
+        }
     }
 
     /// What would be heard next.
@@ -434,11 +458,18 @@ impl Buffer {
         let mut now = self.now;
         let mut rest = line;
         while !rest.is_empty() {
-            let left = (BLOCK - self.cursor.rem_euclid(BLOCK)) as usize;
+            let left = match self.lead {
+                0 => (BLOCK - self.cursor.rem_euclid(BLOCK)) as usize,
+                lead => lead,
+            };
             let (piece, later) = rest.split_at_mut(left.min(rest.len()));
             match self.mode {
                 Mode::Off => piece.fill(0.0),
                 Mode::Waiting => self.make_up(piece),
+                Mode::Playing if self.lead > 0 => {
+                    self.make_up(piece);
+                    self.lead -= piece.len();
+                }
                 Mode::Playing => self.play(now, piece),
             }
             self.fade.apply(piece);

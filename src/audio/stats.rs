@@ -128,7 +128,7 @@ impl Stats {
             restarts: self.restarts.read(),
             concealed_ms: ms(&self.concealed, LINE_RATE),
             skipped_ms: ms(&self.skipped, LINE_RATE),
-            stretched_ms: self.stretched.read() / 1000,
+            stretched_ms: ms(&self.stretched, BUS_RATE),
             mic_silent: self.mic_silent.read(),
             mic_stuck: self.mic_stuck.read(),
             mic: self.mic.read(),
@@ -202,7 +202,7 @@ pub struct Snapshot {
     /// All those waits.
     pub delays: Delays,
     /// The far end's clock against the speaker's, in parts per million;
-    /// positive when the far end is the faster one. Settles within a minute.
+    /// positive when the far end is the faster one. Settles in some minutes.
     pub drift_ppm: f32,
 }
 

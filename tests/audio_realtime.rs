@@ -1,0 +1,232 @@
+//! What the audio thread runs does not allocate, in Rust or in C, whatever
+//! happens on the line.
+//!
+//! Rust's allocations are counted by a global allocator of our own. C's are
+//! counted by taking the place of glibc's `malloc` and friends in this program:
+//! the linker prefers ours, and they hand on to the names glibc keeps for that
+//! purpose. Both count per thread, so that other tests do not disturb.
+
+#![allow(unsafe_code)]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod audio_line;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use audio_line::{Far, Rig, listen, packet};
+use callbox::audio::Config;
+use callbox::audio::engine::{Command, Format};
+use callbox::audio::tone::Tone;
+
+thread_local! {
+    static RUST: Cell<u64> = const { Cell::new(0) };
+    static C: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count(counter: &'static std::thread::LocalKey<Cell<u64>>) {
+    // Without a destructor of its own, the cell outlives every allocation of
+    // its thread.
+    counter.with(|n| n.set(n.get() + 1));
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: hands every request to the system allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&RUST);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(&RUST);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+// SAFETY: glibc has these names for whoever replaces `malloc`, with the
+// signatures of the C standard.
+unsafe extern "C" {
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(count: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(ptr: *mut c_void, size: usize) -> *mut c_void;
+    fn __libc_free(ptr: *mut c_void);
+}
+
+// SAFETY: same signature and behaviour as the function whose place it takes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    count(&C);
+    // SAFETY: any size may be asked for.
+    unsafe { __libc_malloc(size) }
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn calloc(n: usize, size: usize) -> *mut c_void {
+    count(&C);
+    // SAFETY: any size may be asked for.
+    unsafe { __libc_calloc(n, size) }
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    count(&C);
+    // SAFETY: the caller's pointer comes from one of these functions.
+    unsafe { __libc_realloc(ptr, size) }
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn free(ptr: *mut c_void) {
+    count(&C);
+    // SAFETY: the caller's pointer comes from one of these functions.
+    unsafe { __libc_free(ptr) }
+}
+
+/// Allocations and releases of this thread during `work`: Rust's and C's.
+fn allocations(work: impl FnOnce()) -> (u64, u64) {
+    let before = (RUST.get(), C.get());
+    work();
+    (RUST.get() - before.0, C.get() - before.1)
+}
+
+#[test]
+fn the_counter_counts_rust_and_c() {
+    let (rust, _) = allocations(|| drop(std::hint::black_box(vec![0u8; 64])));
+    assert_eq!(rust, 2, "an allocation and its release");
+    let (rust, c) = allocations(|| {
+        // SAFETY: a valid string; what `strdup` allocates is released once.
+        unsafe { libc::free(libc::strdup(c"made by C".as_ptr()).cast()) };
+    });
+    assert_eq!(
+        (rust, c),
+        (0, 2),
+        "an allocation inside libc and its release"
+    );
+}
+
+/// Everything that can happen to the engine, at one format.
+fn a_busy_life(card: Format) {
+    let mut rig = Rig::new(&Config::default(), card, card);
+    let frames = card.rate as usize / 100;
+    let mut speaker = vec![0i16; frames * usize::from(card.channels)];
+    let mic: Vec<i16> = (0..speaker.len()).map(|n| (n * 2977) as i16).collect();
+    let mut round = |rig: &mut Rig, periods: usize| {
+        for _ in 0..periods {
+            rig.engine.capture(&mic);
+            rig.engine.render(&mut speaker);
+            rig.uplink.pop();
+        }
+    };
+    let voice = |n: u64| (n * n % 9973) as f32;
+    let counted = allocations(|| {
+        round(&mut rig, 10);
+        let mut seq = 0;
+        let mut arrive = |rig: &mut Rig, packets: u32| {
+            for _ in 0..packets {
+                _ = rig.downlink.push(packet(seq, voice));
+                seq += 1;
+            }
+        };
+        for _ in 0..100 {
+            arrive(&mut rig, 1);
+            round(&mut rig, 2);
+        }
+        // A stall and its burst, which is more than the downlink holds.
+        round(&mut rig, 150);
+        arrive(&mut rig, 75);
+        round(&mut rig, 10);
+        // Lost blocks, numbering that jumps, another stream's packet.
+        for lost in [0, 1, 5, 1000] {
+            _ = rig.downlink.push(packet(2000 + lost * 3, voice));
+            round(&mut rig, 6);
+        }
+        let mut stray = packet(1, voice);
+        stray.stream = 9;
+        _ = rig.downlink.push(stray);
+        for tone in [
+            Tone::Pressed,
+            Tone::Dialing,
+            Tone::Ringing,
+            Tone::Answered,
+            Tone::Busy,
+            Tone::Reconnecting,
+            Tone::Failed,
+            Tone::Offline,
+            Tone::Limited,
+            Tone::Warning,
+            Tone::Ended,
+            Tone::Silence,
+        ] {
+            rig.commands.push(Command::Tone(tone));
+            round(&mut rig, 30);
+        }
+        for command in [
+            Command::Mute(true),
+            Command::Disconnect,
+            Command::Connect { stream: 2 },
+            Command::Mute(false),
+            Command::Disconnect,
+        ] {
+            rig.commands.push(command);
+            round(&mut rig, 20);
+        }
+        std::hint::black_box(rig.stats.snapshot());
+    });
+    assert_eq!(counted, (0, 0), "{card:?}");
+}
+
+#[test]
+fn nothing_that_happens_in_a_call_allocates() {
+    for rate in [16_000, 48_000] {
+        for channels in [1, 2] {
+            a_busy_life(Format { rate, channels });
+        }
+    }
+}
+
+#[test]
+fn odd_periods_do_not_allocate() {
+    let card = Format {
+        rate: 48_000,
+        channels: 2,
+    };
+    let mut rig = Rig::new(&Config::default(), card, card);
+    let mut buffer = vec![0i16; 2 * 100_000];
+    let counted = allocations(|| {
+        for length in [1, 2, 3, 7, 441, 480, 1024, 4801, 100_000] {
+            rig.engine.capture(&buffer[..2 * length]);
+            rig.engine.render(&mut buffer[..2 * length]);
+        }
+    });
+    assert_eq!(counted, (0, 0));
+}
+
+#[test]
+fn a_rough_line_does_not_allocate() {
+    let card = Format {
+        rate: 16_000,
+        channels: 1,
+    };
+    let mut rig = Rig::new(&Config::default(), card, card);
+    let mut far = Far::new(|n| (n * n % 9973) as f32);
+    (far.ppm, far.jitter, far.stalls) = (200.0, 15.0, vec![(3000.0, 500.0)]);
+    let mut last = RUST.get() + C.get();
+    let mut worst = 0;
+    listen(&mut rig, &mut far, card, 160, 5000.0, |now, _| {
+        // From the second period on: `listen` itself allocates at its start.
+        let seen = RUST.get() + C.get();
+        worst = worst.max(if now > 0.0 { seen - last } else { 0 });
+        last = seen;
+    });
+    assert_eq!(worst, 0);
+}
