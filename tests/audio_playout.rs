@@ -269,7 +269,11 @@ fn drift_is_held_without_a_step() {
         assert_eq!(steps, 0, "{ppm} ppm: steps in the sound");
         // Two minutes are not enough to know it well.
         let known = f64::from(stats.drift_ppm) / ppm;
-        assert!((0.5..1.5).contains(&known), "{ppm} ppm taken for {}", stats.drift_ppm);
+        assert!(
+            (0.5..1.5).contains(&known),
+            "{ppm} ppm taken for {}",
+            stats.drift_ppm
+        );
     }
 }
 
