@@ -81,6 +81,7 @@ pub struct Stats {
     /// The playback side.
     pub speaker: SideStats,
     beats: AtomicU64,
+    overloads: AtomicU64,
 }
 
 impl Stats {
@@ -98,6 +99,17 @@ impl Stats {
     #[must_use]
     pub fn beats(&self) -> u64 {
         self.beats.load(Relaxed)
+    }
+
+    /// Times the audio thread had not slept for too long and was made to: the
+    /// processor is too slow for what it has to do.
+    #[must_use]
+    pub fn overloads(&self) -> u64 {
+        self.overloads.load(Relaxed)
+    }
+
+    pub(super) fn count_overload(&self) {
+        self.overloads.fetch_add(1, Relaxed);
     }
 
     pub(super) fn beat(&self) {
