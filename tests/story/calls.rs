@@ -6,12 +6,11 @@ use callbox::call::Phase;
 use callbox::edge::store::{Reconciled, Row};
 use callbox::simulator::{Answer, Callee, Reason, Says, Status, What};
 
-use crate::kit::{Device, GUARD, Service, ms, records, says, service_with, talks};
+use crate::kit::{Device, GUARD, Service, is_heard, ms, says, service_with, talks};
 use crate::sound::{self, LINE_RATE};
 
 #[test]
 fn a_press_becomes_a_conversation_and_a_closed_record() {
-    let chirp = sound::chirp(LINE_RATE);
     let service = Service::start(service_with(talks(1)));
     let mut device = Device::start(&service, |_| {});
     device.press();
@@ -23,14 +22,14 @@ fn a_press_becomes_a_conversation_and_a_closed_record() {
     service.wait("first audio", |e| e.what == What::FirstAudio);
 
     // One after the other, since the device lets one side speak at a time.
-    let at = device.hears(&chirp);
+    let at = device.hears();
     let played = device.card_began + sound::length(at);
     let pause = Duration::from_secs_f64(sound::PAUSE);
     let spoken = service.began + up.at + pause;
     eprintln!("callee's mouth to speaker: {:?}", played - spoken);
     device.visitor.speak();
-    let spoken = Instant::now() + pause;
-    let at = service.hears(&call.id, &chirp);
+    let spoken = Instant::now() + Duration::from_secs_f64(sound::VISITORS_PAUSE);
+    let at = is_heard(&device, &service, &call.id);
     let answered = service.wait_status(Status::Answered).at;
     let heard = service.began + answered + sound::length(at);
     eprintln!("microphone to callee's ear: {:?}", heard - spoken);
@@ -131,7 +130,7 @@ fn not_taken(answer: Answer) -> (Service, Row) {
     let record = device.reconciled(&record);
     service.assert_no_call_is_up();
     assert_eq!(service.posts(), 1);
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
     (service, record)
 }
 
@@ -162,7 +161,7 @@ fn a_press_in_a_call_is_acknowledged_and_a_later_long_one_cancels() {
     assert_eq!(record.service_hangup_reason.as_deref(), Some("local"));
     assert_eq!(service.call().status, Status::Completed);
     assert_eq!(service.posts(), 1);
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
 }
 
 #[test]
@@ -171,7 +170,7 @@ fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
     let mut device = Device::start(&service, |setup| setup.panel.long_press = ms(500));
     device.press_for(ms(1500));
     device.wait_for(Phase::Answered);
-    device.hears(&sound::chirp(LINE_RATE));
+    device.hears();
     device.wait_until("the finger is off", |device| {
         device.card_began.elapsed() > ms(3000) || device.heard().len() > 24_000
     });
@@ -184,7 +183,7 @@ fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
 
 #[test]
 fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
-    let words = sound::words(LINE_RATE);
+    let words = sound::words(sound::PAUSE, LINE_RATE);
     let service = Service::start(service_with(says(Says::SpeechThenNoMedia(words.into()))));
     let mut device = Device::start(&service, |_| {});
     device.press();

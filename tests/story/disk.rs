@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use callbox::call::Phase;
 
-use crate::kit::{Device, Folder, Installed, Service, records, service_with, talks};
-use crate::sound::{LINE_RATE, chirp};
+use crate::kit::{Device, Folder, Installed, Service, service_with, talks};
 
 /// A whole call with what is in `folder`.
 fn call(folder: Folder) -> Device {
@@ -14,7 +13,7 @@ fn call(folder: Folder) -> Device {
     let mut device = Device::start_as(&installed, Arc::new(folder), |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
+    device.hears();
     assert!(service.handle.hang_up(&service.call().id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
@@ -37,10 +36,10 @@ fn a_damaged_database_is_set_aside_and_it_is_said() {
     let folder = Folder::new();
     std::fs::create_dir(folder.file("store")).unwrap();
     folder.write("store/calls.db", &"this is no database ".repeat(500));
-    let device = call(folder);
+    let mut device = call(folder);
     let status = device.status();
     assert_eq!(status["records"], "on disk");
     let aside = status["set_aside"].to_string();
     assert!(aside.contains("calls.db.corrupt"), "{status}");
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
 }

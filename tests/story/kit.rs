@@ -69,9 +69,8 @@ pub(crate) fn says(words: Says) -> Callee {
 
 /// A callee who picks up soon, says the words of the stories `times` times and stays.
 pub(crate) fn talks(times: usize) -> Callee {
-    says(Says::Speech(
-        sound::words(sound::LINE_RATE).repeat(times).into(),
-    ))
+    let words = sound::words(sound::PAUSE, sound::LINE_RATE);
+    says(Says::Speech(words.repeat(times).into()))
 }
 
 /// A service whose only callee is `callee`.
@@ -208,13 +207,6 @@ impl Service {
         calls.remove(0)
     }
 
-    /// Waits until the callee hears `words`; where, in samples since they
-    /// answered.
-    #[track_caller]
-    pub(crate) fn hears(&self, call: &str, words: &[i16]) -> usize {
-        hears("the callee", words, || self.handle.heard(call))
-    }
-
     /// Fails the story if any call is up.
     #[track_caller]
     pub(crate) fn assert_no_call_is_up(&self) {
@@ -235,24 +227,64 @@ impl Service {
     }
 }
 
-/// Looks through a recording as it grows.
+/// Looks for words in a recording as it grows.
+struct Search<'a> {
+    words: &'a [i16],
+    looked: usize,
+    best: f64,
+}
+
+impl<'a> Search<'a> {
+    fn new(words: &'a [i16]) -> Self {
+        Self {
+            words,
+            looked: 0,
+            best: 0.0,
+        }
+    }
+
+    /// Where the words are in what is new of `heard`.
+    fn look(&mut self, heard: &[i16]) -> Option<usize> {
+        if heard.len() < self.looked + self.words.len() {
+            return None;
+        }
+        let (at, likeness) = sound::find(&heard[self.looked..], self.words);
+        self.best = self.best.max(likeness);
+        let found = (likeness > sound::LIKE).then_some(self.looked + at);
+        self.looked = heard.len() + 1 - self.words.len();
+        found
+    }
+}
+
+/// Looks every now and then whether something that is no event has happened.
 #[track_caller]
-fn hears(who: &str, words: &[i16], recording: impl Fn() -> Option<Vec<i16>>) -> usize {
+pub(crate) fn poll<T>(mut found: impl FnMut() -> Option<T>, told: impl FnOnce() -> String) -> T {
     let began = Instant::now();
-    let (mut looked, mut best) = (0, 0.0);
     while began.elapsed() < GUARD {
-        let heard = recording().unwrap_or_default();
-        if heard.len() >= looked + words.len() {
-            let (at, likeness) = sound::find(&heard[looked..], words);
-            if likeness > sound::LIKE {
-                return looked + at;
-            }
-            best = f64::max(best, likeness);
-            looked = heard.len() + 1 - words.len();
+        if let Some(found) = found() {
+            return found;
         }
         std::thread::sleep(ms(50));
     }
-    panic!("{who} heard nothing like the words: {best:.2}")
+    panic!("{}", told());
+}
+
+/// The visitor speaks and waits to be heard; says it again when the callee has
+/// spoken over it. Where it was heard, in samples since the callee answered.
+#[track_caller]
+pub(crate) fn is_heard(device: &Device, service: &Service, call: &str) -> usize {
+    let words = sound::chirp(sound::LINE_RATE);
+    let mut search = Search::new(&words);
+    search.looked = service.handle.heard(call).unwrap().len();
+    poll(
+        || {
+            if device.visitor.is_silent() {
+                device.visitor.speak();
+            }
+            search.look(&service.handle.heard(call)?)
+        },
+        || "the callee hears nothing like the visitor's words".to_owned(),
+    )
 }
 
 /// What the installer's file says, beside what every story needs.
@@ -339,7 +371,7 @@ pub(crate) fn stored(folder: &Folder, find: &str) -> Row {
     rows.remove(0)
 }
 
-/// How many attempts are on record in `folder`.
+/// How many attempts are on disk in `folder`.
 pub(crate) fn records(folder: &Folder) -> usize {
     let reader = Reader::open(&folder.file("store/calls.db")).unwrap();
     let all = Query::Latest {
@@ -497,27 +529,36 @@ impl Device {
         sound::at_line_rate(&self.visitor.heard())
     }
 
-    /// Waits until the visitor hears `words`; where, in samples since the card
-    /// began.
+    /// Waits until the visitor hears the callee's words; where, in samples
+    /// since the card began.
     #[track_caller]
-    pub(crate) fn hears(&self, words: &[i16]) -> usize {
-        self.hears_after(0, words)
+    pub(crate) fn hears(&self) -> usize {
+        self.hears_after(0)
     }
 
     /// As [`hears`](Self::hears), and not before sample `from`.
     #[track_caller]
-    pub(crate) fn hears_after(&self, from: usize, words: &[i16]) -> usize {
-        from + hears("the visitor", words, || Some(self.heard().split_off(from)))
+    pub(crate) fn hears_after(&self, from: usize) -> usize {
+        let words = sound::chirp(sound::LINE_RATE);
+        let mut search = Search::new(&words);
+        search.looked = from;
+        poll(
+            || search.look(&self.heard()),
+            || "the visitor hears nothing like the callee's words".to_owned(),
+        )
     }
 
     /// Waits for something that is no event.
     #[track_caller]
     pub(crate) fn wait_until(&self, told: &str, mut so: impl FnMut(&Self) -> bool) {
-        let began = Instant::now();
-        while !so(self) {
-            assert!(began.elapsed() < GUARD, "{told}: never so");
-            std::thread::sleep(ms(50));
-        }
+        poll(|| so(self).then_some(()), || format!("{told}: never so"));
+    }
+
+    /// How many attempts are on record when it has stopped.
+    #[track_caller]
+    pub(crate) fn records(&mut self) -> usize {
+        self.stop();
+        records(&self.folder)
     }
 
     /// What `callbox hangup` does.
@@ -571,7 +612,7 @@ fn card(remote: mpsc::Sender<Remote>) -> StartSound {
         let card = virtual_card::Config {
             microphone: CARD,
             speaker: CARD,
-            speech: sound::words(CARD.rate),
+            speech: sound::words(sound::VISITORS_PAUSE, CARD.rate),
             ..virtual_card::Config::default()
         };
         let (running, visitor) = virtual_card::start(card, engine, wake)?;

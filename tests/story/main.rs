@@ -7,6 +7,7 @@
 mod calls;
 mod disk;
 mod kit;
+mod process;
 mod refused;
 mod sound;
 mod streams;

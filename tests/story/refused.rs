@@ -7,7 +7,7 @@ use callbox::call::Phase;
 use callbox::edge::store::{Reconciled, Row};
 use callbox::simulator::{self, Answer, Callee, Fault, Limits, Route};
 
-use crate::kit::{Device, Folder, Installed, Service, ms, records, service_with, talks};
+use crate::kit::{Device, Folder, Installed, Service, ms, service_with, talks};
 
 /// One press that is refused, shown as `phase`; its record.
 #[track_caller]
@@ -18,7 +18,7 @@ fn refused(service: &Service, phase: Phase) -> Row {
     let record = device.record();
     assert_eq!(service.posts(), 1, "{}", service.journal());
     service.assert_no_call_is_up();
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
     record
 }
 
@@ -95,7 +95,7 @@ fn a_used_up_day_is_kept_to_over_a_restart() {
     device.wait_for(Phase::Limited);
     asked_to_wait(&device.record());
     assert_eq!(service.posts(), 1, "{}", service.journal());
-    assert_eq!(records(&device.folder), 3);
+    assert_eq!(device.records(), 3);
 }
 
 #[track_caller]
@@ -111,11 +111,10 @@ fn a_captive_portal_is_no_call_once_the_list_shows_none() {
     let service = Service::start(service_with(talks(1)));
     service.handle.fault(Route::Place, Fault::CaptivePortal, 1);
     let record = refused(&service, Phase::Failed);
-    says(
-        &record,
-        200,
-        "no answer to place-call, and no call was found",
-    );
+    let why = "no answer to place-call, and no call was found";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    let said = record.http_error.unwrap();
+    assert!(said.contains("web page"), "{said}");
     assert!(service.handle.calls().is_empty());
 }
 

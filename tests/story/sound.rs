@@ -7,8 +7,11 @@ use std::time::Duration;
 pub(crate) const CARD_RATE: u32 = 16_000;
 /// Samples a second of the line.
 pub(crate) const LINE_RATE: u32 = 8_000;
-/// Before each chirp, in seconds.
-pub(crate) const PAUSE: f64 = 0.75;
+/// Before each chirp of the callee, in seconds.
+pub(crate) const PAUSE: f64 = 0.9;
+/// Before the visitor's chirp: long enough for the device to turn from the
+/// callee to the visitor, short enough to be done before the callee's next.
+pub(crate) const VISITORS_PAUSE: f64 = 0.4;
 /// How long a [`chirp`] lasts, in seconds.
 pub(crate) const CHIRP: f64 = 0.1;
 /// How like the words a sound must be to be them.
@@ -30,8 +33,8 @@ pub(crate) fn chirp(rate: u32) -> Vec<i16> {
 
 /// What people say: a pause, in which the device's own tones and its turn from
 /// one speaker to the other go by, then a [`chirp`].
-pub(crate) fn words(rate: u32) -> Vec<i16> {
-    let mut words = vec![0; (PAUSE * f64::from(rate)) as usize];
+pub(crate) fn words(pause: f64, rate: u32) -> Vec<i16> {
+    let mut words = vec![0; (pause * f64::from(rate)) as usize];
     words.extend(chirp(rate));
     words
 }

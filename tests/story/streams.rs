@@ -4,7 +4,7 @@
 use callbox::call::Phase;
 use callbox::simulator::{Line, Reason, Says, Stall, Status, What};
 
-use crate::kit::{Device, Service, ms, records, says, service_with, talks};
+use crate::kit::{Device, Service, is_heard, ms, says, service_with, talks};
 use crate::sound::{self, LINE_RATE, chirp};
 
 fn media_up(what: &What) -> bool {
@@ -17,15 +17,14 @@ fn goes_on(service: &Service, mut device: Device) {
     service.wait_nth("a second socket", 2, media_up);
     let call = service.call();
     let from = device.heard().len();
-    device.hears_after(from, &chirp(LINE_RATE));
-    device.visitor.speak();
-    service.hears(&call.id, &chirp(LINE_RATE));
+    device.hears_after(from);
+    is_heard(&device, &service, &call.id);
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     let record = device.reconciled(&record);
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
-    assert_eq!(record.reconnects, Some(1));
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(record.reconnects, Some(1), "{}", service.journal());
+    assert_eq!(device.records(), 1);
     assert_eq!(service.posts(), 1);
 }
 
@@ -131,7 +130,7 @@ fn what_a_stall_held_back_is_not_replayed() {
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    let first = device.hears(&chirp(LINE_RATE));
+    let first = device.hears();
     let up = service.wait("the socket", |e| media_up(&e.what)).at;
     let up = (up - service.wait_status(Status::Answered).at).as_secs_f64();
     // Ten are said; those after the stall are all the story needs.
@@ -184,10 +183,9 @@ fn a_line_that_mangles_is_lived_with_and_counted() {
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
-    device.visitor.speak();
+    device.hears();
     let call = service.call();
-    service.hears(&call.id, &chirp(LINE_RATE));
+    is_heard(&device, &service, &call.id);
     device.wait_until("nonsense counted", |device| {
         device.counter("media_malformed") > 0
     });
@@ -212,6 +210,6 @@ fn a_socket_that_opens_when_the_call_is_over_is_not_the_next_calls() {
         assert_eq!(record.reconnects, Some(0));
         device.wait_for(Phase::Idle);
     }
-    assert_eq!(records(&device.folder), 2);
+    assert_eq!(device.records(), 2);
     assert_eq!(service.count(media_up), 2);
 }

@@ -5,8 +5,7 @@ use callbox::daemon::Setup;
 use callbox::edge::store::Reconciled;
 use callbox::simulator::{Answer, Callee, Fault, Route, Status, What};
 
-use crate::kit::{Device, Service, ms, records, service_with, talks};
-use crate::sound::{LINE_RATE, chirp};
+use crate::kit::{Device, Service, is_heard, ms, service_with, talks};
 
 fn impatient(setup: &mut Setup) {
     setup.rest.timeouts.place = ms(400);
@@ -23,20 +22,22 @@ fn a_call_whose_answer_was_lost_is_found_and_goes_on() {
     let mut device = Device::start(&service, impatient);
     device.press();
     device.wait_for(Phase::Dialing);
-    let listed = service.wait("the list is asked", |e| {
-        matches!(&e.what, What::Request { line, status: Some(200) } if line.contains("/calls?"))
-    });
     device.wait_for(Phase::Ringing);
     device.wait_for(Phase::Answered);
-    let answered = service.wait_status(Status::Answered);
+    let placed = service.wait_status(Status::Initiated).at;
+    let answered = service.wait_status(Status::Answered).at;
+    let listed = service.wait("the list is asked", |e| {
+        let list = matches!(&e.what, What::Request { line, .. } if line.ends_with("/calls"));
+        list && e.at > placed
+    });
     assert!(
-        listed.at < answered.at,
-        "found by the list, not by its stream"
+        listed.at < answered,
+        "found by its stream: {}",
+        service.journal()
     );
-    device.hears(&chirp(LINE_RATE));
+    device.hears();
     let call = service.call();
-    device.visitor.speak();
-    service.hears(&call.id, &chirp(LINE_RATE));
+    is_heard(&device, &service, &call.id);
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     let record = device.reconciled(&record);
@@ -45,7 +46,7 @@ fn a_call_whose_answer_was_lost_is_found_and_goes_on() {
     assert_eq!(record.reconciled, Some(Reconciled::Done));
     assert!(record.http_error.is_some());
     assert_eq!(service.posts(), 1);
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
+    device.hears();
     let call = service.call();
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
@@ -90,7 +91,7 @@ fn a_stream_before_the_answer_of_place_call_is_the_call() {
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
+    device.hears();
     let answer = service.wait(
         "place-call is answered",
         |e| matches!(&e.what, What::Request { line, .. } if line.contains("/place-call")),
@@ -104,7 +105,7 @@ fn a_stream_before_the_answer_of_place_call_is_the_call() {
     let record = device.reconciled(&record);
     assert_eq!(record.call_id.unwrap().as_str(), call.id);
     assert_eq!(record.http_status, Some(200));
-    assert_eq!(records(&device.folder), 1);
+    assert_eq!(device.records(), 1);
 }
 
 #[test]

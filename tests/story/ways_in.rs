@@ -6,8 +6,7 @@ use std::sync::Arc;
 use callbox::call::Phase;
 use callbox::simulator::{Status, What};
 
-use crate::kit::{Device, Folder, Installed, Service, address, ms, service_with, talks};
-use crate::sound::{LINE_RATE, chirp};
+use crate::kit::{Device, Folder, Installed, Service, address, is_heard, ms, service_with, talks};
 
 const KEY: &str = "whsec_c3RvcmllcyBhcmUgc2lnbmVk";
 
@@ -21,7 +20,7 @@ fn a_signed_handshake_is_let_in() {
     let mut device = Device::start_as(&installed, folder, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
+    device.hears();
     assert!(service.handle.hang_up(&service.call().id));
     device.record();
     assert_eq!(device.counter("handshakes_forged"), 0);
@@ -80,11 +79,10 @@ fn a_call_over_the_devices_own_certificate_is_heard() {
     let mut device = Device::start_as(&installed, folder, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    device.hears(&chirp(LINE_RATE));
-    device.visitor.speak();
+    device.hears();
     let call = service.call();
     assert!(call.url.as_ref().unwrap().starts_with("wss://"));
-    service.hears(&call.id, &chirp(LINE_RATE));
+    is_heard(&device, &service, &call.id);
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
