@@ -186,7 +186,7 @@ fn xruns(card: &card::Stats) -> u64 {
 fn write_times(row: &mut Row, record: &Record, now: Reading) {
     let pressed = now.stamp.minus(record.pressed.elapsed());
     let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
-    let ms = |after: Option<Duration>| after.map(|after| whole_ms(after));
+    let ms = |after: Option<Duration>| after.map(whole_ms);
     row.button = Some(record.button.0);
     row.clock_trusted = Some(now.trusted);
     row.pressed_at = Some(pressed);
