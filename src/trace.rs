@@ -123,6 +123,8 @@ counters! {
     OneWayAudio = "one_way_audio",
     /// Records that had to wait for the store.
     RecordsWaited = "records_waited",
+    /// Records given up: the disk took none, and memory was full.
+    RecordsLost = "records_lost",
     /// Store operations that failed.
     StoreErrors = "store_errors",
     /// Control connections refused.

@@ -267,9 +267,10 @@ fn drift_is_held_without_a_step() {
         assert!(moved.abs() < 20.0, "{ppm} ppm: delay moved by {moved} ms");
         assert_eq!((stats.skipped_ms, stats.concealed_ms), (0, 0), "{ppm} ppm");
         assert_eq!(steps, 0, "{ppm} ppm: steps in the sound");
-        let error = f64::from(stats.drift_ppm) - ppm;
+        // Two minutes are not enough to know it well.
+        let known = f64::from(stats.drift_ppm) / ppm;
         assert!(
-            error.abs() < 60.0,
+            (0.5..1.5).contains(&known),
             "{ppm} ppm taken for {}",
             stats.drift_ppm
         );
@@ -315,11 +316,16 @@ fn a_second_of_stall_is_made_up_within_two_and_nothing_is_replayed() {
             delays.push((now, figures.snapshot().delay_ms));
         }
     });
-    let delay_at = |ms: f64| delays.iter().find(|(now, _)| *now >= ms).unwrap().1;
+    let mean = |from: f64, to: f64| {
+        let within = delays.iter().filter(|(now, _)| (from..to).contains(now));
+        let (count, sum) = within.fold((0.0, 0.0), |(n, sum), (_, d)| (n + 1.0, sum + d));
+        sum / count
+    };
     for stall in [20e3, 30e3] {
-        let (before, after) = (delay_at(stall - 100.0), delay_at(stall + 3000.0));
+        let before = mean(stall - 5000.0, stall);
+        let after = mean(stall + 2000.0, stall + 7000.0);
         assert!(
-            (after - before).abs() < 10.0,
+            (after - before).abs() < 8.0,
             "{before} before, {after} after"
         );
     }

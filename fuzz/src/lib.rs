@@ -8,7 +8,7 @@
 //! To fuzz, with the stable compiler and `cargo install cargo-fuzz`:
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none frame -- -max_total_time=60`
 
-use std::time::Instant;
+use std::time::Duration;
 
 use callbox::trace::Counter;
 use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
@@ -36,7 +36,7 @@ pub fn handshake(bytes: &[u8]) {
             let verdict = key.verify(
                 request.signed.as_ref(),
                 Some(0),
-                Instant::now(),
+                Duration::ZERO,
                 &mut Seen::default(),
             );
             assert_eq!(verdict, Err(Refusal::Forged));

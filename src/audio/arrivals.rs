@@ -199,3 +199,94 @@ impl Arrivals {
         bin as i64 * BIN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = BUS_RATE as i64 / 1000;
+    const PERIOD: usize = 160;
+    const LONGEST: i64 = 200 * MS;
+
+    /// A line, one packet each 20 ms, on a card with periods of 10 ms.
+    struct Line {
+        arrivals: Arrivals,
+        now: i64,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                arrivals: Arrivals::new(LONGEST),
+                now: 0,
+            }
+        }
+
+        /// `count` packets that take these times, over and over, in ms; the
+        /// target after them, in ms.
+        fn run(&mut self, count: usize, transits: &[i64]) -> i64 {
+            for transit in transits.iter().cycle().take(count) {
+                self.arrivals.seen(self.now, transit * MS);
+                for _ in 0..2 {
+                    self.arrivals.pass(PERIOD, PERIOD, 0.0);
+                    self.now += PERIOD as i64;
+                }
+            }
+            self.arrivals.target() / MS
+        }
+    }
+
+    #[test]
+    fn a_calm_line_needs_a_period_and_a_little() {
+        assert_eq!(Line::new().run(500, &[5000]), 13);
+    }
+
+    #[test]
+    fn a_late_packet_makes_room_for_the_next_and_is_forgotten() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        let target = line.run(1, &[60]);
+        assert!((60..70).contains(&target), "{target}");
+        let target = line.run(250, &[0]);
+        assert!((25..40).contains(&target), "{target} after 5 s");
+        assert_eq!(line.run(1000, &[0]), 13);
+    }
+
+    #[test]
+    fn what_happens_often_is_not_forgotten() {
+        let mut line = Line::new();
+        let mut transits = [0; 20];
+        transits[7] = 50;
+        line.run(2000, &transits);
+        let target = line.run(19, &transits);
+        assert!(target >= 50, "{target}");
+    }
+
+    #[test]
+    fn a_stall_and_its_backlog_teach_nothing() {
+        let mut line = Line::new();
+        let before = line.run(500, &[0]);
+        for late in (0..1000).rev().step_by(20) {
+            line.arrivals.seen(line.now, late * MS);
+        }
+        let after = line.run(1, &[0]);
+        assert!(after <= before + 20, "{after} after {before}");
+    }
+
+    #[test]
+    fn a_longer_way_is_not_taken_for_jitter_for_long() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        line.run(400, &[80]);
+        assert_eq!(line.arrivals.base(), 80 * MS);
+        assert_eq!(line.run(1, &[80]), 13);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_allowed() {
+        let mut line = Line::new();
+        assert_eq!(line.run(2000, &[0, 100, 190, 20, 150]), 193);
+        line.arrivals.pass(1_000_000, 160, 0.0);
+        assert_eq!(line.arrivals.target(), LONGEST);
+    }
+}

@@ -121,8 +121,8 @@ pub(super) struct Attempt {
     timers: Timers,
     /// `None` for an orphan and for a late call, which only have to go.
     record: Option<Record>,
-    /// The record has changed since it was last handed out.
-    changed: bool,
+    /// The record as it was last handed out.
+    told: Option<Record>,
 }
 
 impl Attempt {
@@ -158,7 +158,6 @@ impl Attempt {
                 outcome_unknown: false,
                 remaining: None,
             }),
-            changed: true,
             ..Self::new(id, State::Held, now)
         }
     }
@@ -193,7 +192,7 @@ impl Attempt {
             refusal: None,
             timers: Timers::default(),
             record: None,
-            changed: false,
+            told: None,
         }
     }
 
@@ -272,7 +271,6 @@ impl Attempt {
         self.timers.set(Timer::Place, cx.now + ANSWER_WITHIN);
         self.naming = Naming::Asked;
         self.state = State::Placing;
-        self.changed = true;
         let attempt = self.id;
         cx.out.push(Output::Place { attempt, button });
     }
@@ -292,9 +290,10 @@ impl Attempt {
         }
     }
 
-    /// Does now what waits for its turn in a back-off.
+    /// Does now what waits for its turn in a back-off. The first looks keep
+    /// theirs: all at once they would be over before the service has its row.
     pub(super) fn hurry(&mut self, now: Instant) {
-        if !self.asked.look {
+        if !self.asked.look && self.tries >= LAST_LOOK {
             self.timers.hurry(Timer::Look, now);
         }
         if !self.asked.get {
@@ -315,13 +314,11 @@ impl Attempt {
 
     /// The record, if it has changed since last time.
     pub(super) fn take_record(&mut self) -> Option<Box<Record>> {
-        if !std::mem::take(&mut self.changed) {
+        if self.told == self.record {
             return None;
         }
-        let mut record = self.record.clone()?;
-        record.call.clone_from(&self.call);
-        record.report = self.report;
-        Some(Box::new(record))
+        self.told.clone_from(&self.record);
+        self.record.clone().map(Box::new)
     }
 
     /// The POST named the call. Returns a call that is up besides this one.
@@ -331,7 +328,7 @@ impl Attempt {
         remaining: Option<Remaining>,
         cx: &mut Context,
     ) -> Option<CallId> {
-        self.note(|record, _| record.remaining = remaining, cx);
+        self.note(|r, _| r.remaining = remaining.or(r.remaining), cx);
         self.name(call, cx)
     }
 
@@ -347,14 +344,14 @@ impl Attempt {
                 self.close(Cleared::NeverUp, cx);
             }
             // Its stream is here, so there is a call, whatever was said.
-            (_, Naming::Asked) => self.seek(cx),
-            _ => {}
+            _ => self.on_outcome_unknown(cx),
         }
     }
 
     /// Nobody can say whether the POST made a call.
     pub(super) fn on_outcome_unknown(&mut self, cx: &mut Context) {
         if self.naming == Naming::Asked {
+            cx.out.count(Counter::UnknownOutcomes);
             self.seek(cx);
         }
     }
@@ -478,20 +475,26 @@ impl Attempt {
         self.begin_ending(ended, cx);
     }
 
+    /// Our socket carries sound we do not take, and was told to stop.
+    pub(super) fn on_stream_unsupported(&mut self, cx: &mut Context) {
+        self.socket = None;
+        self.begin_ending(Ended::Unsupported, cx);
+    }
+
     /// Our socket closed without a word.
     pub(super) fn on_stream_lost(&mut self, code: Option<u16>, cx: &mut Context) {
         self.socket = None;
         self.one_way = false;
         self.timers.stop(Timer::Believe);
         self.timers.stop(Timer::OneWay);
-        cx.out.count(Counter::SocketsDropped);
-        let drop = |record: &mut Record, _| {
-            record.drops += 1;
-            record.close_code = code;
-        };
-        self.note(drop, cx);
         if self.state == State::Answered {
             self.state = State::Reconnecting;
+            cx.out.count(Counter::SocketsDropped);
+            let drop = |record: &mut Record, _| {
+                record.drops += 1;
+                record.close_code = code;
+            };
+            self.note(drop, cx);
             let patience = cx.config.reconnect_within;
             self.timers.set(Timer::Return, cx.now + patience);
             self.ask_get(cx);
@@ -543,7 +546,6 @@ impl Attempt {
 
     /// The outcome is unknown from now on: look for the call.
     fn seek(&mut self, cx: &mut Context) {
-        cx.out.count(Counter::UnknownOutcomes);
         self.timers.stop(Timer::Place);
         self.naming = Naming::Sought;
         self.sought_since = cx.now;
@@ -601,14 +603,18 @@ impl Attempt {
         match &self.call {
             Some(known) if *known == call => return Name::Same,
             Some(_) => return Name::Another(call),
-            None => self.call = Some(call),
+            None => self.call = Some(call.clone()),
         }
         self.naming = Naming::Known;
         self.asked.look = false;
         self.timers.stop(Timer::Place);
         self.timers.stop(Timer::Look);
         self.tries = 0;
-        self.note(|record, at| record.accepted = Some(at), cx);
+        let accepted = |record: &mut Record, at| {
+            record.call = Some(call);
+            record.accepted = Some(at);
+        };
+        self.note(accepted, cx);
         self.dial(cx);
         Name::New
     }
@@ -639,7 +645,6 @@ impl Attempt {
         }
         if self.report != Some(report) {
             self.report = Some(report);
-            self.changed = true;
         }
         match (report.status, self.state) {
             (status, _) if status.is_terminal() => self.on_terminal(report, cx),
@@ -771,9 +776,15 @@ impl Attempt {
     }
 
     fn poll_later(&mut self, cx: &Context) {
-        if !self.asked.get {
-            self.timers.set(Timer::Poll, cx.now + cx.config.poll_every);
+        if self.asked.get {
+            return;
         }
+        // The visitor waits for the ring-back tone.
+        let every = match self.state {
+            State::Dialing => cx.config.poll_every / 2,
+            _ => cx.config.poll_every,
+        };
+        self.timers.set(Timer::Poll, cx.now + every);
     }
 
     fn stop_polling(&mut self) {
@@ -893,7 +904,6 @@ impl Attempt {
         cx: &Context,
     ) -> Option<T> {
         let record = self.record.as_mut()?;
-        self.changed = true;
         Some(write(record, cx.now - record.pressed))
     }
 }

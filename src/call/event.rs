@@ -98,6 +98,12 @@ pub enum Input {
         /// On which socket.
         socket: SocketId,
     },
+    /// The stream carries a kind of sound the device does not take; it was
+    /// told to stop.
+    StreamUnsupported {
+        /// Which socket.
+        socket: SocketId,
+    },
     /// The socket closed or broke without a `stop`.
     StreamLost {
         /// Which socket.
@@ -204,9 +210,9 @@ pub enum Output {
 pub enum Phase {
     /// Ready.
     Idle,
-    /// The press counted; the call waits for an earlier one to be off the line.
+    /// The press counted; the service has not taken the call yet.
     Pressed,
-    /// The call is being placed, or its outcome looked up.
+    /// The service has taken the call, or may have.
     Dialing,
     /// The service says it rings.
     Ringing,

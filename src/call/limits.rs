@@ -19,7 +19,7 @@ use super::event::Refusal;
 use super::record::{Ended, Limit};
 
 /// The limits' memory as remaining times, so that it can outlive the process:
-/// instants cannot. Save it after each closed record; give it, aged by the
+/// instants cannot. Save it with each record; give it, aged by the
 /// time the device was off (nothing, if that is not known: the limit then
 /// only lasts longer), to [`Call::new`](super::Call::new).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -178,9 +178,12 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::MaxTime
         | Ended::ServiceMaxTime => Verdict::Works,
         Ended::Refused(Refusal::Offline | Refusal::Limit { .. }) => Verdict::SaysNothing,
-        Ended::Failed | Ended::NoStream | Ended::Lost | Ended::Refused(_) | Ended::NotFound => {
-            Verdict::Fails
-        }
+        Ended::Failed
+        | Ended::NoStream
+        | Ended::Unsupported
+        | Ended::Lost
+        | Ended::Refused(_)
+        | Ended::NotFound => Verdict::Fails,
         Ended::Cancelled
         | Ended::CancelledByService
         | Ended::Limited(_)

@@ -29,10 +29,11 @@
 //! |---|---|---|---|---|
 //! | Idle | press | Placing | POST, once; record | `far_end_hangs_up` |
 //! | Idle | press, a limit says no | Idle | closed record, limited | `day_is_used_up`, `minutes_are_used_up`, `failures_make_it_pause` |
-//! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed` |
+//! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed`, `list_of_orphans_is_not_answered` |
 //! | Held | line is clear | Placing | POST, once | `orphan_is_ended_before_the_press_is_placed` |
 //! | Held | `hold_press` | Idle | closed record, failed | `orphan_that_stays_refuses_the_press` |
 //! | Held | cancel | Idle | closed record | `held_press_is_cancelled` |
+//! | Idle | offline, online | Idle | shown; what waits for its turn is done now | `offline_and_back` |
 //! | any but Idle | press | same | busy signal | `second_press_is_only_acknowledged` |
 //! | Placing | 200 | Dialing | `ring_for` begins, get-call every 2 s | `far_end_hangs_up` |
 //! | Placing | refused | Idle | closed record | `refused_for_each_reason` |
@@ -58,6 +59,7 @@
 //! | Answered | a newer stream | Answered | it takes over | `newest_stream_takes_over` |
 //! | Answered | `warn_before`, then `max_call` | Ending | warning, then hang up | `longest_call_is_warned_and_ended` |
 //! | Answered | cancel | Ending | `stop` and hang up | `cancelled_in_the_call` |
+//! | Answered | a kind of sound we do not take | Ending | hang up | `unsupported_sound_is_hung_up` |
 //! | Reconnecting | its stream | Answered | attach | `stream_comes_back` |
 //! | Reconnecting | 10 s | Ending | hang up | `stream_does_not_come_back` |
 //! | Ending | 409, or no answer | Ending | get-call, again after 0.5 s … 32 s | `hang_up_is_repeated_until_terminal` |
@@ -68,6 +70,7 @@
 //! | over | 200, found | | hang up, blocks the next call | `late_accept_is_hung_up` |
 //! | over | its stream | | `stop` on it, hang up | `late_stream_is_stopped` |
 //! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up` |
+//! | any | orphans listed | same | hang up, each beside the rest | `more_orphans_than_the_table_holds` |
 //! | any | shutdown | Ending | hang up, 1.5 s, stopped | `shutdown_in_a_call`, `shutdown_cannot_wait` |
 //!
 //! # What may be relied on
@@ -98,6 +101,8 @@
 //!
 //! *The lamp* says dialing only when the service has said 200 or might have;
 //! until then it says pressed.
+//!
+//! *Time-outs* are all in `timers.rs`, with what each one means.
 
 mod attempt;
 mod config;
@@ -208,6 +213,7 @@ impl Call {
         self.take(input);
         self.settle();
         self.show();
+        self.finish();
     }
 
     /// Hands out the next thing to do. `WaitUntil` means there is no more for
@@ -273,6 +279,9 @@ impl Call {
             } => self.on_stream(attempt, socket, call, answered),
             Input::MediaHeard { socket } => self.with_socket(socket, |a, cx| a.on_media(cx)),
             Input::StreamStop { socket } => self.with_socket(socket, Attempt::on_stream_stop),
+            Input::StreamUnsupported { socket } => {
+                self.with_socket(socket, Attempt::on_stream_unsupported);
+            }
             Input::StreamLost { socket, code } => {
                 self.with_socket(socket, |a, cx| a.on_stream_lost(code, cx));
             }
@@ -456,8 +465,8 @@ impl Call {
     /// Lets every time-out that is due happen, in their order.
     fn fire_timers(&mut self) {
         while let Some(due) = self.soonest().filter(|at| *at <= self.cx.now) {
-            let whose = self.attempts.iter_mut();
-            match whose.into_iter().find(|a| a.soonest() == Some(due)) {
+            let mut attempts = self.attempts.iter_mut();
+            match attempts.find(|a| a.soonest() == Some(due)) {
                 Some(attempt) => attempt.fire(&mut self.cx),
                 None => self.fire_own(),
             }
@@ -491,7 +500,7 @@ impl Call {
     // Conclusions.
 
     /// Closed attempts leave the table, a press that waited is placed, what
-    /// has changed goes on record, a stop is complete.
+    /// has changed goes on record.
     fn settle(&mut self) {
         while let Some(index) = self.attempts.iter().position(Attempt::is_closed) {
             let mut attempt = self.attempts.remove(index);
@@ -508,11 +517,6 @@ impl Call {
         for index in 0..self.attempts.len() {
             let record = self.attempts[index].take_record();
             self.record(record);
-        }
-        if self.stop == Stop::Asked && self.attempts.is_empty() {
-            self.stop = Stop::Done;
-            self.timers.stop(Timer::Shutdown);
-            self.cx.out.push(Output::Stopped);
         }
     }
 
@@ -551,6 +555,15 @@ impl Call {
             self.cx.out.push(Output::Show(phase));
         }
     }
+
+    /// A stop is complete when nothing is up any more.
+    fn finish(&mut self) {
+        if self.stop == Stop::Asked && self.attempts.is_empty() {
+            self.stop = Stop::Done;
+            self.timers.stop(Timer::Shutdown);
+            self.cx.out.push(Output::Stopped);
+        }
+    }
 }
 
 fn shown_after(ended: Ended) -> Phase {
@@ -568,6 +581,7 @@ fn shown_after(ended: Ended) -> Phase {
         | Ended::Failed
         | Ended::CancelledByService
         | Ended::NoStream
+        | Ended::Unsupported
         | Ended::Lost
         | Ended::Refused(_)
         | Ended::LineBusy

@@ -44,7 +44,7 @@ pub struct Record {
     pub ended: Option<Ended>,
     /// How the call came off the line. Set with `closed`.
     pub cleared: Option<Cleared>,
-    /// Times the stream dropped and came back or did not.
+    /// Times the stream dropped in the answered call.
     pub drops: u32,
     /// Close code of the last drop, if it had one.
     pub close_code: Option<u16>,
@@ -80,6 +80,8 @@ pub enum Ended {
     CancelledByService,
     /// Answered, but no media stream came.
     NoStream,
+    /// The stream carried a kind of sound the device does not take.
+    Unsupported,
     /// The stream dropped and did not come back.
     Lost,
     /// There was no call, for this reason.
@@ -88,7 +90,7 @@ pub enum Ended {
     Limited(Limit),
     /// An earlier call could not be got off the line in time: nothing was sent.
     LineBusy,
-    /// The place-call answer was missing and no call was found.
+    /// The place-call answer was missing and no call was found in time.
     NotFound,
     /// The process was asked to stop.
     Shutdown,

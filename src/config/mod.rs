@@ -15,6 +15,8 @@
 //! Read at start, by `doctor` and by `config check`; not on any hot path.
 
 mod file;
+mod parts;
+mod secret;
 mod value;
 
 use std::fmt;

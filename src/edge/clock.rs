@@ -19,8 +19,8 @@
 //! - Only trusted readings are worth saving ([`Reading::trusted`]): a clock
 //!   that ran ahead once would hold all later records in its future.
 //!
-//! The build date is the constant [`RELEASED`], or `SOURCE_DATE_EPOCH` where
-//! the packager sets it. A build script would say the same and make every
+//! The build date is a constant that moves with the version, or
+//! `SOURCE_DATE_EPOCH` where the packager sets it. A build script would say the same and make every
 //! build different.
 //!
 //! Units: [`Stamp`] counts milliseconds since 1970 UTC. Nothing here reads a
@@ -49,8 +49,8 @@ impl Stamp {
     /// the year -9999 or after 9999) becomes the nearest moment one has.
     #[must_use]
     pub fn from_unix_ms(ms: i64) -> Self {
-        let (first, last) = (Timestamp::MIN, Timestamp::MAX);
-        Self(ms.clamp(first.as_millisecond(), last.as_millisecond()))
+        let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        Self(ms.clamp(first * 1000, last * 1000))
     }
 
     /// What the system clock shows now, right or wrong.

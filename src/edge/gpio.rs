@@ -1,19 +1,18 @@
 //! Button lines and the lamp's line, on the kernel's GPIO character device.
 //!
 //! Lines are found once, by the name the board gives them or by the label of
-//! their chip and an offset. After that [`Buttons::next`] hands out the edges as
-//! the panel wants them, and [`LampPin`] is an `embedded_hal` output.
+//! their chip and an offset. After that [`Buttons`] hands out the edges as the
+//! panel wants them, and [`LampPin`] is an `embedded_hal` output.
 //!
 //! ```text
 //!  "GPIO17", "pinctrl-bcm2835:17" ─▶ find ─▶ request ─▶ kernel (uAPI v2)
 //!                                                          │ 256 edges a line, stamped
-//!             panel::Input::Edge ◀── Buttons::next ◀───────┘ CLOCK_MONOTONIC
-//!             panel::Input::Level ◀─ Buttons::level
+//!         panel_inputs ◀── Buttons: edges and levels ◀─────┘ CLOCK_MONOTONIC
 //!             panel's lamp ─▶ LampPin ─▶ kernel
 //! ```
 //!
 //! Units: stamps are `CLOCK_MONOTONIC` as a duration since boot, the present on
-//! that clock is [`KernelClock::now`]; offsets count from 0 on their chip.
+//! that clock is `KernelClock::now`; offsets count from 0 on their chip.
 //!
 //! Always true: `gpiochip` numbers appear in no setting, since they change from
 //! kernel to kernel (a Pi 5's header was 4 and became 0); the kernel debounces
@@ -24,12 +23,11 @@
 //! milliseconds: do it before calls, or on another thread.
 
 use std::fmt;
-use std::future::{Future, pending};
-use std::io;
+use std::future::pending;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded_hal::digital;
 use gpiocdev::Request;
@@ -39,6 +37,7 @@ use gpiocdev::tokio::AsyncRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::panel_inputs::EdgeSource;
 use crate::panel::{Input, Level};
 use crate::units::ButtonId;
 
@@ -216,20 +215,6 @@ impl LampLine {
         }
         request
     }
-}
-
-/// Where edges come from: GPIO lines, or the demo's keyboard.
-pub trait EdgeSource {
-    /// Waits for the next edge; hands it out with the time to give
-    /// [`Panel::handle`](crate::panel::Panel::handle). Nothing is lost when the
-    /// future is dropped.
-    fn next(&mut self) -> impl Future<Output = Result<(Duration, Input), Error>> + Send;
-
-    /// Reads a button's line as it is now.
-    ///
-    /// # Errors
-    /// When the line cannot be read any more.
-    fn level(&self, button: ButtonId) -> Result<Level, Error>;
 }
 
 /// The button lines, requested and watched: a task for each, all on the
@@ -549,56 +534,6 @@ impl ChipListing {
     }
 }
 
-/// The kernel's monotonic clock, on which edges are stamped.
-///
-/// `Instant` reads the same clock and hides its value; the two are paired once.
-#[derive(Debug, Clone, Copy)]
-pub struct KernelClock {
-    instant: Instant,
-    stamp: Duration,
-}
-
-impl KernelClock {
-    /// Pairs the two.
-    ///
-    /// # Errors
-    /// When the kernel does not tell the time.
-    pub fn new() -> io::Result<Self> {
-        // sd-notify has the only reader of the raw clock among our
-        // dependencies that takes no `unsafe` of ours.
-        let sd_notify::NotifyState::MonotonicUsec(stamp) =
-            sd_notify::NotifyState::monotonic_usec_now()?
-        else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        Ok(Self {
-            instant: Instant::now(),
-            stamp: Duration::from_micros(stamp.unsigned_abs() as u64),
-        })
-    }
-
-    /// The present, as the kernel would stamp an edge.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.stamp_of(Instant::now())
-    }
-
-    /// An instant as a stamp.
-    #[must_use]
-    pub fn stamp_of(&self, instant: Instant) -> Duration {
-        (self.stamp + instant.saturating_duration_since(self.instant))
-            .saturating_sub(self.instant.saturating_duration_since(instant))
-    }
-
-    /// A stamp as an instant.
-    #[must_use]
-    pub fn instant_of(&self, stamp: Duration) -> Instant {
-        let later = self.instant + stamp.saturating_sub(self.stamp);
-        let earlier = later.checked_sub(self.stamp.saturating_sub(stamp));
-        earlier.unwrap_or(later)
-    }
-}
-
 /// Why a line cannot be had or used.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -755,4 +690,116 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use gpiocdev::line::{Bias as KernelBias, Config, Direction};
+
+    use super::*;
+
+    fn spec() -> LineSpec {
+        LineSpec::Name("GPIO4".into())
+    }
+
+    #[test]
+    fn a_button_is_requested_with_edges_stamps_and_bias() {
+        let wanted = |active_low, bias| Config {
+            direction: Some(Direction::Input),
+            active_low,
+            bias,
+            edge_detection: Some(EdgeDetection::BothEdges),
+            event_clock: Some(EventClock::Monotonic),
+            ..Config::default()
+        };
+        let cases = [
+            (true, Bias::PullUp, Some(KernelBias::PullUp)),
+            (false, Bias::PullDown, Some(KernelBias::PullDown)),
+            (true, Bias::Disabled, Some(KernelBias::Disabled)),
+            (false, Bias::AsIs, None),
+        ];
+        for (active_low, bias, kernel) in cases {
+            let line = ButtonLine {
+                line: spec(),
+                active_low,
+                bias,
+            };
+            let config = line.request("/dev/gpiochip0".into(), 4).config();
+            assert_eq!(config.line_config(4), Some(&wanted(active_low, kernel)));
+            assert_eq!(config.chip(), PathBuf::from("/dev/gpiochip0"));
+        }
+    }
+
+    #[test]
+    fn a_lamp_is_requested_dark() {
+        for active_low in [false, true] {
+            let lamp = LampLine {
+                line: spec(),
+                active_low,
+            };
+            let config = lamp.request("/dev/gpiochip0".into(), 4).config();
+            let wanted = Config {
+                direction: Some(Direction::Output),
+                active_low,
+                value: Some(Value::Inactive),
+                ..Config::default()
+            };
+            assert_eq!(config.line_config(4), Some(&wanted));
+        }
+    }
+
+    #[test]
+    fn kernel_events_keep_their_stamp_and_number() {
+        let event = EdgeEvent {
+            timestamp_ns: 12_000_000_345,
+            kind: EdgeKind::Falling,
+            offset: 4,
+            seqno: 99,
+            line_seqno: 7,
+        };
+        let edge = Input::Edge {
+            button: ButtonId(2),
+            level: Level::Inactive,
+            sequence: 7,
+        };
+        let at = Duration::new(12, 345);
+        assert_eq!(input(ButtonId(2), &event), (at, edge));
+    }
+
+    #[test]
+    fn a_refused_or_lost_line_says_what_to_do_and_keeps_the_cause() {
+        use std::error::Error as _;
+        let cause = || gpiocdev::Error::from(std::io::Error::from_raw_os_error(libc::ENODEV));
+        let lost = gone(&spec(), cause());
+        assert_eq!(lost.next(), Next::Reopen);
+        let refused = |biased| {
+            let (line, source) = (spec(), cause());
+            Error(Problem::Refused {
+                line,
+                biased,
+                source,
+            })
+        };
+        assert_eq!(refused(true).next(), Next::GiveUp);
+        let cases = [
+            (lost, "opens it again"),
+            (refused(true), "set bias to \"as-is\""),
+            (refused(false), "choose another"),
+        ];
+        for (error, advice) in cases {
+            assert!(error.to_string().contains(advice), "{error}");
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("No such device"), "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_chip_that_went_away_before_the_request_is_opened_again() {
+        let place = Place {
+            chip: "/dev/gpiochip-that-went-away".into(),
+            offset: 4,
+        };
+        let cause = gpiocdev::Error::NoGpioChips();
+        assert_eq!(refused(&spec(), &place, true, cause).next(), Next::Reopen);
+    }
 }

@@ -22,7 +22,8 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::gpio::{EdgeSource, Error, KernelClock};
+use super::gpio::Error;
+use super::panel_inputs::{EdgeSource, KernelClock};
 use crate::panel::{Input, Level};
 use crate::units::ButtonId;
 
@@ -140,5 +141,74 @@ impl<F: FnMut(bool)> OutputPin for VirtualLamp<F> {
 
     fn set_high(&mut self) -> Result<(), Infallible> {
         self.set(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panel::{Config, Output, Panel};
+
+    fn at(edge: Result<(Duration, Input), Error>) -> (Duration, Level) {
+        match edge.unwrap() {
+            (at, Input::Edge { level, .. }) => (at, level),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_push_is_two_edges_and_the_next_waits_its_turn() {
+        let held = Duration::from_millis(150);
+        let (finger, mut buttons) = virtual_button(KernelClock::new().unwrap());
+        assert!(finger.push(held) && finger.push(held));
+        let (pushed, level) = at(buttons.next().await);
+        assert_eq!(
+            (level, buttons.level(ButtonId(0)).unwrap()),
+            (Level::Active, level)
+        );
+        // A wait that is given up loses nothing.
+        let short = tokio::time::timeout(Duration::from_millis(10), buttons.next());
+        assert!(short.await.is_err());
+        let (released, level) = at(buttons.next().await);
+        assert_eq!(level, Level::Inactive);
+        assert!(released - pushed >= held);
+        let (again, level) = at(buttons.next().await);
+        assert_eq!(level, Level::Active);
+        assert!(again - released >= PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pushes_are_presses_to_a_panel_and_light_the_lamp() {
+        let (finger, mut buttons) = virtual_button(KernelClock::new().unwrap());
+        let mut light = Vec::new();
+        let lamp = VirtualLamp::new(|lit| light.push(lit));
+        let levels = [Level::Inactive];
+        let mut panel = Panel::new(Duration::ZERO, &Config::default(), &levels, Some(lamp));
+        let mut presses = 0;
+        for _ in 0..3 {
+            assert!(finger.push(Duration::from_millis(100)));
+            for _ in 0..2 {
+                let (at, edge) = buttons.next().await.unwrap();
+                panel.handle(at, edge);
+                loop {
+                    match panel.poll() {
+                        Output::WaitUntil(_) => break,
+                        Output::Press { .. } => presses += 1,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        assert_eq!(presses, 3);
+        assert_eq!(light, [true], "lit once, shown until the call says more");
+    }
+
+    #[test]
+    fn too_many_pushes_are_refused() {
+        let (finger, buttons) = virtual_button(KernelClock::new().unwrap());
+        let taken = (0..100).filter(|_| finger.push(Duration::ZERO)).count();
+        assert_eq!(taken, PUSHES);
+        drop(buttons);
+        assert!(!finger.push(Duration::ZERO));
     }
 }

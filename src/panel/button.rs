@@ -5,19 +5,17 @@
 //! bounce of a worn switch nor a spike on a long cable does:
 //!
 //! ```text
-//!                                      qualify
-//!  balance  ____/\_/\/‾‾‾‾‾‾‾‾‾‾‾‾‾‾\/‾\  ┄┄┄┄┄        never below 0, never above `qualify`
-//!           ▲     ▲                      \____________
-//!           │     Press                  ▲          ▲
-//!           FirstEdge              released      re-armed, `rearm` after the last active moment
+//!  line     ▁█▁█▁████████████████▁█▁█▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+//!  balance  0 ↗↘↗↗↗ full ──────────↘↗↘↘ 0          never below 0, never above `qualify`
+//!           │     │                     │                      │
+//!        FirstEdge Press             released        armed: quiet for `rearm`
 //!
-//!            edge           balance = qualify         balance = 0           quiet for `rearm`
-//!  Armed ─────────▶ Judging ─────────────▶ Held ─────────────────▶ Released ───────────────▶ Armed
-//!    ▲                │ quiet for `rearm`   ▲ └ long, stuck  ◀──────  │ balance = qualify: still
-//!    │◀───────────────┤                     │                         │ the same press
-//!    │                ▼ judged too long     │ active `qualify`        ▼ not quiet for RELEASE_LIMIT
-//!    └────────────── Noisy ─────────────────┘ without a break ◀────── Noisy
-//!      quiet for `rearm`
+//!  Armed ────edge────▶ Judging ──balance full──▶ Held ──balance 0──▶ Released ──quiet──▶ Armed
+//!                       │  │                     ▲ ▲                  │    │
+//!  Armed ◀───quiet──────┘  └─judged too long─┐   │ └──balance full────┘    │
+//!                                            ▼   │ (the same press)        │
+//!  Armed ◀───quiet────────────────────────  Noisy┘ ◀────never quiet────────┘
+//!                                             closed for `qualify` without a break
 //! ```
 //!
 //! `Noisy` keeps a button alive on a line that never falls quiet: noise cannot

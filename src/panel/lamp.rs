@@ -285,3 +285,148 @@ const ACKNOWLEDGE: Duration = Duration::from_millis(300);
 
 /// Pause before a pin that refused is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use embedded_hal::digital::ErrorKind;
+    use embedded_hal_mock::eh1::MockError;
+    use embedded_hal_mock::eh1::digital::{Mock, State, Transaction};
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Ten seconds of light, in steps of 10 ms.
+    fn light(show: Show) -> Vec<bool> {
+        let lit = |step: u64| show.pattern().at(ms(step * 10)).0;
+        (0..1000).map(lit).collect()
+    }
+
+    #[test]
+    fn patterns_are_as_drawn() {
+        let draw = |show: Show, steps: u64| -> String {
+            let lit = |step: u64| show.pattern().at(ms(step * 100)).0;
+            (0..steps)
+                .map(|step| if lit(step) { '█' } else { '_' })
+                .collect()
+        };
+        assert_eq!(draw(Show::Idle, 10), "__________");
+        assert_eq!(draw(Show::Pressed, 10), "██████████");
+        assert_eq!(draw(Show::Dialing, 10), "█████_____");
+        assert_eq!(draw(Show::Ringing, 20), "████__████__________");
+        assert_eq!(draw(Show::Answered, 19), "█████████████████__");
+        assert_eq!(draw(Show::Reconnecting, 16), "██████████__██__");
+        assert_eq!(draw(Show::Failed, 20), "██__██__██__████____");
+        assert_eq!(draw(Show::Limited, 20), "████████__████████__");
+        assert_eq!(draw(Show::Offline, 30), "█_____________________________");
+        assert_eq!(draw(Show::Stuck, 30), "█__█__________________________");
+        assert_eq!(draw(Show::Fault, 30), "█__█__█_______________________");
+    }
+
+    /// Whenever a person begins to look, within ten seconds two patterns differ
+    /// by as much as three short flashes in the dark.
+    #[test]
+    fn a_person_can_tell_any_two_patterns_apart() {
+        for (i, a) in Show::ALL.into_iter().enumerate() {
+            for b in Show::ALL.into_iter().skip(i + 1) {
+                let (a_light, b_light) = (light(a), light(b));
+                let shifts = (0..1000).step_by(5);
+                let differing = |shift: usize| {
+                    let shifted = b_light[shift..].iter().chain(&b_light[..shift]);
+                    a_light.iter().zip(shifted).filter(|(x, y)| x != y).count()
+                };
+                let least = shifts.map(differing).min().unwrap();
+                assert!(
+                    least >= 30,
+                    "{a:?} and {b:?} differ for {} ms of 10 s",
+                    least * 10
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_pattern_flashes_more_than_three_times_a_second() {
+        for show in Show::ALL {
+            let light = light(show);
+            for second in light.windows(100) {
+                let flashes = second.windows(2).filter(|w| !w[0] && w[1]).count();
+                assert!(flashes <= 3, "{show:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_change_is_when_the_light_changes() {
+        for show in Show::ALL {
+            for at in (0..7000).map(ms) {
+                let (lit, Some(change)) = show.pattern().at(at) else {
+                    continue;
+                };
+                assert!(change > at, "{show:?}");
+                assert_ne!(show.pattern().at(change).0, lit, "{show:?}");
+                assert_eq!(show.pattern().at(change - ms(1) / 1000).0, lit, "{show:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pin_is_written_only_when_the_light_changes() {
+        let mut pin = Mock::new(&[
+            Transaction::set(State::Low),
+            Transaction::set(State::High),
+            Transaction::set(State::Low),
+        ]);
+        let mut lamp = Lamp::new(ms(0), Some(pin.clone()));
+        for at in [0, 10, 20] {
+            assert_eq!(lamp.drive(ms(at), false, false), None);
+        }
+        lamp.show(ms(100), Show::Dialing);
+        for at in [100, 101, 599, 600] {
+            lamp.drive(ms(at), false, false);
+        }
+        assert_eq!(lamp.next_due(), Some(ms(1100)));
+        pin.done();
+    }
+
+    #[test]
+    fn a_pin_that_refuses_is_told_once_and_tried_again() {
+        let refuses = || {
+            Transaction::set(State::High)
+                .with_error(MockError::Io(std::io::ErrorKind::NotConnected))
+        };
+        let mut pin = Mock::new(&[
+            Transaction::set(State::Low),
+            refuses(),
+            refuses(),
+            Transaction::set(State::High),
+        ]);
+        let mut lamp = Lamp::new(ms(0), Some(pin.clone()));
+        lamp.drive(ms(0), false, false);
+        lamp.show(ms(100), Show::Pressed);
+        let fault = Some(Output::LampFault(ErrorKind::Other));
+        assert_eq!(lamp.drive(ms(100), false, false), fault);
+        assert_eq!(lamp.next_due(), Some(ms(1100)), "it asks to try again");
+        assert_eq!(
+            lamp.drive(ms(500), false, false),
+            None,
+            "not before its time"
+        );
+        assert_eq!(lamp.drive(ms(1100), false, false), None, "told once");
+        assert_eq!(
+            lamp.drive(ms(2100), false, false),
+            Some(Output::LampRestored)
+        );
+        pin.done();
+    }
+
+    #[test]
+    fn a_panel_without_a_lamp_says_nothing_of_it() {
+        let mut lamp = Lamp::<Mock>::new(ms(0), None);
+        lamp.show(ms(0), Show::Answered);
+        assert_eq!(lamp.drive(ms(0), false, false), None);
+        assert_eq!(lamp.showing(), Show::Answered);
+    }
+}

@@ -72,6 +72,48 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether the times make sense together.
+    ///
+    /// # Errors
+    /// The first that does not, named as in the configuration file.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        let ms = Duration::from_millis;
+        if self.qualify > ms(500) {
+            Err(BadConfig::Qualify(self.qualify))
+        } else if !(ms(50)..=ms(5000)).contains(&self.rearm) {
+            Err(BadConfig::Rearm(self.rearm))
+        } else if self.long_press < self.qualify + ms(500) {
+            Err(BadConfig::LongPress(self.long_press))
+        } else if self.stuck <= self.long_press {
+            Err(BadConfig::Stuck(self.stuck))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A time that cannot work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    /// Nobody pushes for so long.
+    #[error("qualify is {0:?}; above 500ms the button misses people: 20ms suits most cables")]
+    Qualify(Duration),
+    /// Bounce would count as presses, or people would wait.
+    #[error(
+        "rearm is {0:?}; below 50ms one push can count twice, above 5s the button seems dead: 200ms suits most switches"
+    )]
+    Rearm(Duration),
+    /// A firm push would cancel.
+    #[error("long_press is {0:?}; within 500ms of qualify every push would cancel: 2s is usual")]
+    LongPress(Duration),
+    /// Locked before it can cancel.
+    #[error(
+        "stuck is {0:?}; it must be longer than long_press, or nobody can cancel: 60s is usual"
+    )]
+    Stuck(Duration),
+}
+
 /// What a button line reads. The edge has already turned active-low around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -135,7 +177,8 @@ pub enum Output {
         /// Which button.
         button: ButtonId,
     },
-    /// The button has been held for too long and is locked.
+    /// The button has been held for too long and is locked. Read the line and
+    /// hand in [`Input::Level`]: a release the hardware missed looks the same.
     Stuck {
         /// Which button.
         button: ButtonId,
@@ -203,11 +246,11 @@ impl<P: OutputPin> Panel<P> {
 
     /// Takes in what happened at `now`, then leaves its requests for [`poll`](Self::poll).
     ///
-    /// For an edge, `now` is the kernel's stamp. Hand in the edges that are
-    /// waiting before a `Tick`, or the tick may judge a release that is still
-    /// in the queue as a press; but tick between two batches of a storm. Time
-    /// that runs backwards counts as standing still. An unknown button is
-    /// ignored. Drain `poll` down to `WaitUntil` before the next call of this.
+    /// For an edge, `now` is the kernel's stamp. An edge stamped before a tick
+    /// was due goes in before that tick, or the tick may make a press of a
+    /// spike whose end is still in a queue. Time that runs backwards counts as
+    /// standing still. An unknown button is ignored. Drain `poll` down to
+    /// `WaitUntil` before the next call of this.
     pub fn handle(&mut self, now: Duration, input: Input) {
         self.now = now.max(self.now);
         match input {
@@ -303,3 +346,79 @@ fn output(button: ButtonId, heard: Heard) -> Output {
 
 /// Room made for outputs at the start; a tick after a long sleep may need more.
 const OUTPUTS_EXPECTED: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_times_are_refused_by_name() {
+        let good = Config::default;
+        let ms = Duration::from_millis;
+        assert_eq!(good().check(), Ok(()));
+        let cases = [
+            (
+                Config {
+                    qualify: ms(501),
+                    ..good()
+                },
+                "qualify",
+            ),
+            (
+                Config {
+                    rearm: ms(49),
+                    ..good()
+                },
+                "rearm",
+            ),
+            (
+                Config {
+                    rearm: ms(5001),
+                    ..good()
+                },
+                "rearm",
+            ),
+            (
+                Config {
+                    long_press: ms(519),
+                    ..good()
+                },
+                "long_press",
+            ),
+            (
+                Config {
+                    stuck: ms(2000),
+                    ..good()
+                },
+                "stuck",
+            ),
+        ];
+        for (config, key) in cases {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(key), "{message}");
+        }
+        let zero = Config {
+            qualify: Duration::ZERO,
+            ..good()
+        };
+        assert_eq!(zero.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_counted_has_a_counter() {
+        let button = ButtonId(0);
+        assert_eq!(
+            Output::NoiseBurst { button }.counter(),
+            Some(Counter::NoiseBursts)
+        );
+        assert_eq!(
+            Output::Stuck { button }.counter(),
+            Some(Counter::StuckButtons)
+        );
+        assert_eq!(
+            Output::ReadLevel { button }.counter(),
+            Some(Counter::GpioOverflows)
+        );
+        assert_eq!(Output::WaitUntil(None).counter(), None);
+    }
+}

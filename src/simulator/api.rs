@@ -316,7 +316,7 @@ fn get(shared: &Shared, key: &ApiKey, number_id: Option<&str>, call_id: &str) ->
     }
     match visible(&shared.state(), key, number_id, call_id) {
         Ok(call) => Reply::ok(call.json()),
-        Err(refusal) => refusal,
+        Err((status, detail)) => Reply::error(status, detail),
     }
 }
 
@@ -328,7 +328,7 @@ fn hang_up(shared: &Shared, key: &ApiKey, call_id: &str) -> Reply {
     }
     let call = match visible(&shared.state(), key, None, call_id) {
         Ok(call) => call,
-        Err(refusal) => return refusal,
+        Err((status, detail)) => return Reply::error(status, detail),
     };
     let conflict =
         |error: &str, message: &str| Reply::error(409, json!({"error": error, "message": message}));
@@ -341,25 +341,22 @@ fn hang_up(shared: &Shared, key: &ApiKey, call_id: &str) -> Reply {
     Reply::ok(call.json())
 }
 
-/// The call, if the key may see it.
+/// The call, if the key may see it; otherwise the status and detail to refuse with.
 fn visible(
     state: &State,
     key: &ApiKey,
     number_id: Option<&str>,
     call_id: &str,
-) -> Result<Call, Reply> {
-    let not_found = || Reply::error(404, "Call not found");
-    let call = state.exchange.call(call_id).ok_or_else(not_found)?;
+) -> Result<Call, (u16, &'static str)> {
+    let not_found = (404, "Call not found");
+    let call = state.exchange.call(call_id).ok_or(not_found)?;
     let number = state.exchange.number(&call.number_id);
     if !number.is_some_and(|number| sees(key, number)) {
-        return Err(Reply::error(
-            403,
-            "Call does not belong to your organization",
-        ));
+        return Err((403, "Call does not belong to your organization"));
     }
     let elsewhere = number_id.is_some_and(|id| !id.eq_ignore_ascii_case(&call.number_id));
     if elsewhere || call.blocked && key.identity.is_some() {
-        return Err(not_found());
+        return Err(not_found);
     }
     Ok(call.clone())
 }

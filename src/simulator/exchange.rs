@@ -348,14 +348,20 @@ impl Exchange {
         let minutes: f64 = counted().map(spent).sum();
 
         // Take the oldest away until one more call fits.
+        let fits =
+            |calls, minutes| calls < self.limits.calls && minutes < f64::from(self.limits.minutes);
         let (mut left, mut left_minutes, mut free_at) = (calls, minutes, None);
         for call in counted() {
-            if left < self.limits.calls && left_minutes < f64::from(self.limits.minutes) {
+            if fits(left, left_minutes) {
                 break;
             }
             left -= 1;
             left_minutes -= spent(call);
             free_at = call.created_at.checked_add(WINDOW).ok();
+        }
+        if !fits(left, left_minutes) {
+            // A limit of nothing: not before another day.
+            free_at = now.checked_add(WINDOW).ok();
         }
         Usage {
             calls,
@@ -477,6 +483,14 @@ mod tests {
         assert_eq!((rolled.calls, rolled.exceeded_until()), (1, None));
         assert_eq!(books.usage("simulator", at(DAY + 100)).calls, 0);
         assert_eq!(books.usage("another", at(200)).calls, 0);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_allows_nothing() {
+        for (calls, minutes) in [(0, 100), (100, 0)] {
+            let usage = books(calls, minutes).usage("simulator", at(0));
+            assert_eq!(usage.exceeded_until(), Some(at(24 * 60 * 60)));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! decided whether it gets that far and whether the answer gets back.
 //!
 //! Bounds: [`CONNECTIONS`] at once, [`BODY_MAX`] per request, [`HEAD_TIME_OUT`]
-//! for a request's head and between requests.
+//! for a request's head and between requests, [`BODY_TIME_OUT`] for its body.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +23,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::api::{self, Endpoint, Reply, Request};
 use super::config::{Fault, Route};
@@ -36,6 +36,8 @@ const CONNECTIONS: usize = 256;
 const BODY_MAX: usize = 64 * 1024;
 /// For the head of a request, and for a connection nobody uses.
 const HEAD_TIME_OUT: Duration = Duration::from_secs(60);
+/// For the body of a request.
+const BODY_TIME_OUT: Duration = Duration::from_secs(30);
 /// Between the first half of an answer and its end in mid-air: enough for the
 /// half to be sent.
 const TRUNCATED_AFTER: Duration = Duration::from_millis(50);
@@ -168,10 +170,14 @@ async fn carry_out(
     }
 }
 
-/// Reads a request's body; a reply instead, when it is too large.
+/// Reads a request's body; a reply instead, when it is too large or too slow.
 async fn read(request: hyper::Request<Incoming>) -> io::Result<Result<Request, Reply>> {
     let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, BODY_MAX).collect().await {
+    let whole = Limited::new(body, BODY_MAX).collect();
+    let Ok(whole) = timeout(BODY_TIME_OUT, whole).await else {
+        return Ok(Err(Reply::error(408, "Request body too slow")));
+    };
+    let body = match whole {
         Ok(body) => body.to_bytes().to_vec(),
         Err(error) if error.is::<LengthLimitError>() => {
             return Ok(Err(Reply::error(413, "Request body too large")));

@@ -666,11 +666,10 @@ impl Mouth {
             Says::Speech(words) => words.get(at..).unwrap_or_default(),
             Says::SpeechThenNoMedia(words) => words.get(at..).filter(|rest| !rest.is_empty())?,
             Says::Echo => {
-                let from = self
-                    .echoed
-                    .unwrap_or_else(|| heard.len().saturating_sub(PACKET_SAMPLES));
-                self.echoed = Some(from + PACKET_SAMPLES);
-                heard.get(from..).unwrap_or_default()
+                // From the first whole packet heard on, one for each sent.
+                let from = self.echoed.or(heard.len().checked_sub(PACKET_SAMPLES));
+                self.echoed = from.map(|from| from + PACKET_SAMPLES);
+                from.map_or(&[][..], |from| heard.get(from..).unwrap_or_default())
             }
             Says::Silence => &[],
         };
@@ -684,6 +683,119 @@ impl Mouth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::exchange::{Call, Direction};
+    use crate::simulator::{Config, Number, Service};
+
+    /// Lives a call without a media URL on a clock that jumps from one timer
+    /// to the next; `meanwhile` is asked of it at that time.
+    async fn live(
+        service: Service,
+        answer: Answer,
+        meanwhile: Option<(Duration, Command)>,
+    ) -> Call {
+        let config = Config {
+            service,
+            ..Config::default()
+        };
+        let trust = dial::trust(None).unwrap();
+        let shared = Arc::new(Shared::new(config, String::new(), trust));
+        let number = Number::default();
+        let now = shared.now();
+        shared.state().exchange.enter(Call {
+            id: "call".into(),
+            number_id: number.id,
+            local: number.number,
+            remote: "+15005550199".into(),
+            direction: Direction::Outbound,
+            status: Status::Initiated,
+            url: None,
+            use_inkbox_tts: None,
+            use_inkbox_stt: None,
+            reason: None,
+            started_at: None,
+            ended_at: None,
+            blocked: false,
+            created_at: now,
+            updated_at: now,
+        });
+        let (commands, inbox) = mpsc::channel(1);
+        let leg = Leg {
+            shared: Arc::clone(&shared),
+            call: "call".into(),
+            callee: Callee::absent(answer),
+            line: Line::default(),
+            inbox,
+            alive: mpsc::channel(1).0,
+        };
+        let asked = async {
+            if let Some((time, command)) = meanwhile {
+                tokio::time::sleep(time).await;
+                commands.send(command).await.unwrap();
+            }
+        };
+        tokio::join!(leg.run(), asked);
+        let state = shared.state();
+        state.exchange.call("call").unwrap().clone()
+    }
+
+    fn seconds(from: jiff::Timestamp, to: Option<jiff::Timestamp>) -> f64 {
+        to.unwrap().duration_since(from).as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_nobody_answers_rings_as_long_as_it_is_let() {
+        let minute = Duration::from_secs(60);
+        let call = live(Service::default(), Answer::RingsOut(minute), None).await;
+        assert_eq!((call.status, call.reason), (Status::Canceled, None));
+        let lasted = seconds(call.created_at, call.ended_at);
+        assert!((lasted - 60.2).abs() < 0.01, "{lasted}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_sound_ends_or_lingers_to_the_longest_duration() {
+        let at_once = Answer::After(Duration::ZERO);
+        let impatient = Service::default();
+        let patient = Service {
+            ends_without_audio: None,
+            ..Service::default()
+        };
+        for (service, reason, want) in [
+            (impatient, Reason::Local, 10.0),
+            (patient, Reason::MaxDuration, 900.0),
+        ] {
+            let call = live(service, at_once, None).await;
+            assert_eq!(
+                (call.status, call.reason),
+                (Status::Completed, Some(reason))
+            );
+            let lasted = seconds(call.started_at.unwrap(), call.ended_at);
+            assert!((lasted - want).abs() < 0.01, "{lasted}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_up_and_when_makes_the_reason() {
+        use Status::{Canceled, Completed};
+        let early = Duration::from_secs(1);
+        let late = Duration::from_secs(5);
+        let cases = [
+            (early, Command::HangUp, Canceled, Reason::Local),
+            (early, Command::CalleeHangsUp, Canceled, Reason::Rejected),
+            (late, Command::HangUp, Completed, Reason::Local),
+            (late, Command::CalleeHangsUp, Completed, Reason::Remote),
+        ];
+        for (time, command, status, reason) in cases {
+            let told = format!("{command:?} after {time:?}");
+            let answer = Answer::After(Duration::from_secs(3));
+            let call = live(Service::default(), answer, Some((time, command))).await;
+            assert_eq!((call.status, call.reason), (status, Some(reason)), "{told}");
+            let lasted = seconds(call.created_at, call.ended_at);
+            assert!(
+                (lasted - time.as_secs_f64()).abs() < 0.01,
+                "{told}: {lasted}"
+            );
+        }
+    }
 
     #[test]
     fn words_are_cut_into_packets_and_filled_up() {
@@ -705,9 +817,9 @@ mod tests {
     fn an_echo_repeats_each_sample_once() {
         let heard: Vec<i16> = (0..480).collect();
         let mut mouth = Mouth::new(Says::Echo);
-        assert_eq!(mouth.packet(&heard[..160]).unwrap()[..], heard[..160]);
-        assert_eq!(mouth.packet(&heard[..320]).unwrap()[..], heard[160..320]);
-        assert_eq!(mouth.packet(&heard).unwrap()[..], heard[320..]);
+        assert_eq!(mouth.packet(&heard[..100]), Some([0; 160]));
+        assert_eq!(mouth.packet(&heard[..260]).unwrap()[..], heard[100..260]);
+        assert_eq!(mouth.packet(&heard[..420]).unwrap()[..], heard[260..420]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub use config::{
 };
 pub use event::{Event, Events, What};
 pub use exchange::{Call, Direction, Reason, Status};
+pub(crate) use line::parse_time;
 pub use line::{BadLine, Line, Stall};
 
 use event::Journal;
@@ -83,25 +84,7 @@ impl Simulator {
         let listener = TcpListener::bind(config.listen).await?;
         let origin = format!("http://{}", listener.local_addr()?);
         let (alive, all_gone) = mpsc::channel(1);
-        let shared = Arc::new(Shared {
-            origin,
-            base_path: config.base_path,
-            service: config.service,
-            trust,
-            journal: Journal::new(),
-            started: Instant::now(),
-            wall: Timestamp::now(),
-            stop: watch::Sender::new(false),
-            state: Mutex::new(State {
-                exchange: Exchange::new(config.keys, config.numbers, config.limits),
-                callee: config.callee,
-                callees: HashMap::new(),
-                line: config.line,
-                faults: VecDeque::new(),
-                live: HashMap::new(),
-                recordings: VecDeque::new(),
-            }),
-        });
+        let shared = Arc::new(Shared::new(config, origin, trust));
         tokio::spawn(http::serve(Arc::clone(&shared), listener, alive));
         let handle = Handle { shared };
         Ok(Running {
@@ -326,6 +309,28 @@ struct State {
 }
 
 impl Shared {
+    fn new(config: Config, origin: String, trust: Arc<rustls::ClientConfig>) -> Self {
+        Self {
+            origin,
+            base_path: config.base_path,
+            service: config.service,
+            trust,
+            journal: Journal::new(),
+            started: Instant::now(),
+            wall: Timestamp::now(),
+            stop: watch::Sender::new(false),
+            state: Mutex::new(State {
+                exchange: Exchange::new(config.keys, config.numbers, config.limits),
+                callee: config.callee,
+                callees: HashMap::new(),
+                line: config.line,
+                faults: VecDeque::new(),
+                live: HashMap::new(),
+                recordings: VecDeque::new(),
+            }),
+        }
+    }
+
     /// Never held over an `await`.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -41,13 +41,13 @@ const PAGE: u64 = 4096;
 const CORRUPT_MAX: usize = 3;
 
 /// What a connection is given. The cache is bounded to 256 KiB: the record is
-/// written by row and rarely read. The log is folded in every 64 pages.
+/// written by row and rarely read. The log is folded in every 256 pages (1 MiB).
 const SETTINGS: &str = "
     PRAGMA cache_size = -256;
     PRAGMA temp_store = MEMORY;
     PRAGMA mmap_size = 0;
     PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 64;
+    PRAGMA wal_autocheckpoint = 256;
     PRAGMA journal_size_limit = 1048576;
     PRAGMA trusted_schema = OFF;
 ";
@@ -209,27 +209,21 @@ pub(super) fn open_in_memory() -> rusqlite::Result<Connection> {
 }
 
 /// Opens the file to look only, beside a running daemon or without one.
+///
+/// Only SQLite may open and close the file: any other `close` in this process
+/// would take away the locks its connections hold (POSIX, fcntl).
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, ReadError> {
-    match fs::File::open(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(ReadError::Forbidden(path.into()));
-        }
-        Err(_) => return Err(ReadError::Missing(path.into())),
-    }
     let failed = |error| ReadError::of(path, error);
     let connection = open_read_only(path).map_err(failed)?;
+    let owner = owner(&connection).map_err(failed)?;
     let found = version(&connection).map_err(failed)?;
-    let ours = application_id(&connection).map_err(failed)? == APPLICATION_ID;
-    let path = path.to_path_buf();
-    match (ours, found.cmp(&known())) {
-        (false, _) => Err(ReadError::NotOurs(path)),
-        (true, std::cmp::Ordering::Equal) => Ok(connection),
-        (true, std::cmp::Ordering::Less) => Err(ReadError::Older(path)),
-        (true, std::cmp::Ordering::Greater) => {
-            let known = known();
-            Err(ReadError::Newer { path, found, known })
-        }
+    let (path, known) = (path.to_path_buf(), known());
+    match owner {
+        Owner::Nobody => Err(ReadError::Missing(path)),
+        Owner::Other => Err(ReadError::NotOurs(path)),
+        Owner::Callbox if found < known => Err(ReadError::Older(path)),
+        Owner::Callbox if found > known => Err(ReadError::Newer { path, found, known }),
+        Owner::Callbox => Ok(connection),
     }
 }
 
@@ -265,22 +259,33 @@ fn immutable_uri(path: &Path) -> String {
 /// Makes the folder, and the file readable for owner and group only: it
 /// holds telephone numbers. The log takes its mode from the file.
 fn make(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = folder(path);
+    fs::create_dir_all(folder)?;
+    let mut options = fs::OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .open(path)?;
+    sync(folder)?;
+    sync(self::folder(folder))
+}
+
+/// The folder of `path`.
+fn folder(path: &Path) -> &Path {
+    let parent = path
         .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        fs::create_dir_all(folder)?;
-    }
-    if !path.exists() {
-        let mut options = fs::OpenOptions::new();
-        options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(path)?;
-    }
-    Ok(())
+        .filter(|folder| !folder.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Names in `folder` outlive a power cut from here on.
+fn sync(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
 }
 
 fn open_once(config: &Config) -> Result<Connection, Fault> {
@@ -307,15 +312,12 @@ const BUSY: Duration = Duration::from_secs(2);
 
 /// Whether the file is ours, of a format we know, and sound.
 fn judge(connection: &Connection) -> Result<(), Fault> {
-    let id = application_id(connection)?;
-    let format = version(connection)?;
-    let tables: u32 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (id, tables) {
-        (0, 0) => return Ok(()),
-        (APPLICATION_ID, _) => {}
-        _ => return Err(Fault::NotOurs),
+    match owner(connection)? {
+        Owner::Nobody => return Ok(()),
+        Owner::Other => return Err(Fault::NotOurs),
+        Owner::Callbox => {}
     }
+    let format = version(connection)?;
     if format > known() {
         return Err(Fault::Newer(format));
     }
@@ -324,6 +326,25 @@ fn judge(connection: &Connection) -> Result<(), Fault> {
         "ok" => Ok(()),
         _ => Err(Fault::Corrupt(verdict)),
     }
+}
+
+/// Whose database it is.
+enum Owner {
+    /// It is empty.
+    Nobody,
+    Callbox,
+    Other,
+}
+
+fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
+    let id = application_id(connection)?;
+    let tables: u32 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (id, tables) {
+        (0, 0) => Owner::Nobody,
+        (APPLICATION_ID, _) => Owner::Callbox,
+        _ => Owner::Other,
+    })
 }
 
 /// Runs the steps that `connection` has not seen, each in a transaction.
@@ -373,30 +394,20 @@ fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
             _ => {}
         }
     }
-    sync_folder(path)?;
+    sync(folder(path))?;
     Ok(aside)
-}
-
-/// The new names are on disk before the new file is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Removes the oldest damaged files, above [`CORRUPT_MAX`]. Their names carry
 /// their age. What cannot be removed stays: it harms nothing but space.
 fn forget_oldest(path: &Path) {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return;
-    };
-    let start = format!("{}.corrupt-", name.to_string_lossy());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let start = format!("{name}.corrupt-");
     let is_aside = |file: &PathBuf| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(&start) && !name.ends_with("-wal") && !name.ends_with("-shm")
     };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(folder(path)).into_iter().flatten().flatten();
     let mut asides: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_aside).collect();
     asides.sort();
     let surplus = asides.len().saturating_sub(CORRUPT_MAX);
@@ -412,4 +423,41 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_up_to_date_step_by_step() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = [
+            "CREATE TABLE a (x INTEGER) STRICT",
+            "ALTER TABLE a ADD COLUMN y TEXT",
+            "UPDATE a SET y = 'moved'",
+        ];
+        migrate(&mut connection, &steps[..1]).unwrap();
+        connection.execute("INSERT INTO a VALUES (5)", []).unwrap();
+        migrate(&mut connection, &steps).unwrap();
+        migrate(&mut connection, &steps).unwrap();
+        let row = connection.query_row("SELECT x, y FROM a", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        });
+        assert_eq!(row.unwrap(), (5, "moved".into()));
+        assert_eq!(version(&connection).unwrap(), 3);
+        assert_eq!(application_id(&connection).unwrap(), APPLICATION_ID);
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = [
+            "CREATE TABLE a (x INTEGER)",
+            "DROP TABLE a; SELECT no_such_thing",
+        ];
+        assert!(migrate(&mut connection, &steps).is_err());
+        assert_eq!(version(&connection).unwrap(), 1);
+        assert!(connection.prepare("SELECT x FROM a").is_ok());
+    }
 }

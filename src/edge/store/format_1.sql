@@ -1,5 +1,5 @@
 CREATE TABLE attempts (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     token TEXT NOT NULL UNIQUE,
     client_websocket_url TEXT,
     button INTEGER,

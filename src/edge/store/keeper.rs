@@ -20,6 +20,9 @@ use super::{Change, Config, Health, ROWS_IN_MEMORY, Saved, Update};
 use crate::edge::clock::Stamp;
 use crate::trace::{Counter, Trace};
 
+/// Files set aside that the status tells of: a card that needs more is dead.
+const TOLD_MAX: usize = 4;
+
 pub(super) struct Keeper {
     config: Config,
     trace: Arc<Trace>,
@@ -39,7 +42,9 @@ impl Keeper {
             Ok(connection) => (connection, Saved::OnDisk),
             Err(fault) => {
                 troubles.push(fault.unwritable(&config.path));
-                (file::open_in_memory()?, Saved::InMemory)
+                let mut memory = file::open_in_memory()?;
+                salvage(&config, &mut memory);
+                (memory, Saved::InMemory)
             }
         };
         let mut keeper = Self {
@@ -95,8 +100,11 @@ impl Keeper {
         }
         let mut troubles = Vec::new();
         let moved = file::open(&self.config, &mut troubles).and_then(|mut disk| {
-            let rows = move_rows(&self.connection, &mut disk, &self.config)?;
-            Ok((disk, rows))
+            let (limit, offset) = (ROWS_IN_MEMORY, 0);
+            let mut rows = Query::Latest { limit, offset }.rows(&self.connection)?;
+            rows.reverse();
+            copy(&self.connection, &rows, &mut disk, self.config.max_rows)?;
+            Ok((disk, rows.len()))
         });
         for trouble in &troubles {
             self.report(trouble);
@@ -112,20 +120,19 @@ impl Keeper {
     /// Writes to where the record is; when that fails, to a new file or to
     /// memory. `None`: nowhere.
     fn write(&mut self, updates: &[Update]) -> Option<Saved> {
-        for may_begin_anew in [true, false] {
-            match self.write_here(updates) {
+        let mut may_begin_anew = true;
+        loop {
+            let error = match self.write_here(updates) {
                 Ok(()) => return Some(self.place),
-                Err(error) if self.place == Saved::InMemory => return self.lose(&error),
-                Err(error) => {
-                    if let Err(error) = self.move_away(error.into(), may_begin_anew) {
-                        return self.lose(&error);
-                    }
-                }
+                Err(error) => error,
+            };
+            if self.place == Saved::InMemory {
+                return self.lose(&error);
             }
-        }
-        match self.write_here(updates) {
-            Ok(()) => Some(self.place),
-            Err(error) => self.lose(&error),
+            if let Err(error) = self.move_away(error.into(), may_begin_anew) {
+                return self.lose(&error);
+            }
+            may_begin_anew = false;
         }
     }
 
@@ -135,6 +142,7 @@ impl Keeper {
         // The file is closed before it is opened again or renamed.
         self.connection = file::open_in_memory()?;
         self.place = Saved::InMemory;
+        salvage(&self.config, &mut self.connection);
         if may_begin_anew && matches!(fault, Fault::Corrupt(_)) {
             self.return_to_disk();
         }
@@ -147,7 +155,7 @@ impl Keeper {
 
     /// Memory itself is out: nothing is left to do but to say so.
     fn lose(&self, error: &rusqlite::Error) -> Option<Saved> {
-        self.trace.count(Counter::StoreErrors);
+        self.trace.count(Counter::RecordsLost);
         tracing::error!(%error, "call records are lost: not even memory takes them");
         None
     }
@@ -157,7 +165,11 @@ impl Keeper {
             Saved::OnDisk => self.config.max_rows,
             Saved::InMemory => self.config.max_rows.min(ROWS_IN_MEMORY),
         };
-        write_all(&mut self.connection, updates, max_rows)
+        let gone = write_all(&mut self.connection, updates, max_rows)?;
+        if self.place == Saved::InMemory {
+            self.trace.add(Counter::RecordsLost, gone as u64);
+        }
+        Ok(())
     }
 
     /// Says it loudly: in the log, the counters and the status.
@@ -168,7 +180,8 @@ impl Keeper {
         match trouble {
             Trouble::Unwritable { .. } => health.in_memory = Some(trouble.to_string()),
             Trouble::Corrupt { .. } | Trouble::Newer { .. } => {
-                health.set_aside.push(trouble.to_string());
+                health.set_aside.truncate(TOLD_MAX - 1);
+                health.set_aside.insert(0, trouble.to_string());
             }
         }
     }
@@ -178,12 +191,25 @@ impl Keeper {
     }
 }
 
-/// All `updates`, or none.
+/// Brings the calls that are up and the values that were kept to `memory`, if
+/// the file can be read: a card that the kernel made read-only after an error
+/// still says what has to be hung up.
+fn salvage(config: &Config, memory: &mut Connection) {
+    let Ok(disk) = file::open_to_read(&config.path) else {
+        return;
+    };
+    let rows = Query::Unfinished.rows(&disk);
+    if let Err(error) = rows.and_then(|rows| copy(&disk, &rows, memory, ROWS_IN_MEMORY)) {
+        tracing::warn!(%error, "calls that were up before are not known");
+    }
+}
+
+/// All `updates`, or none. Says how many rows gave way to them.
 fn write_all(
     connection: &mut Connection,
     updates: &[Update],
     max_rows: u32,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     let transaction = connection.transaction()?;
     for update in updates {
         match &update.change {
@@ -192,8 +218,9 @@ fn write_all(
             Change::Prune { before } => prune_by_age(&transaction, *before)?,
         }
     }
-    prune_by_count(&transaction, max_rows)?;
-    transaction.commit()
+    let gone = prune_by_count(&transaction, max_rows)?;
+    transaction.commit()?;
+    Ok(gone)
 }
 
 /// Writes the facts of `row` over those of the same token, NULL over none.
@@ -243,34 +270,26 @@ fn prune_by_age(transaction: &Transaction<'_>, before: Stamp) -> rusqlite::Resul
 
 /// Attempts are counted by their numbers: a count of rows would read them all
 /// in every write.
-fn prune_by_count(transaction: &Transaction<'_>, max_rows: u32) -> rusqlite::Result<()> {
+fn prune_by_count(transaction: &Transaction<'_>, max_rows: u32) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM attempts WHERE seq <= (SELECT max(seq) FROM attempts) - ?1";
-    transaction.prepare_cached(sql)?.execute([max_rows])?;
-    Ok(())
+    transaction.prepare_cached(sql)?.execute([max_rows])
 }
 
-/// Writes all that `memory` holds to `disk`, over what is there, and says how
-/// many rows.
-fn move_rows(
-    memory: &Connection,
-    disk: &mut Connection,
-    config: &Config,
-) -> rusqlite::Result<usize> {
-    let mut rows = Query::Latest {
-        limit: ROWS_IN_MEMORY,
-        offset: 0,
-    }
-    .rows(memory)?;
-    rows.reverse();
-    let kept = query::kept(memory)?;
-    let transaction = disk.transaction()?;
-    for row in &rows {
+/// Writes `rows` of `from`, and all its kept values, over what `to` has.
+fn copy(
+    from: &Connection,
+    rows: &[Row],
+    to: &mut Connection,
+    max_rows: u32,
+) -> rusqlite::Result<()> {
+    let kept = query::kept(from)?;
+    let transaction = to.transaction()?;
+    for row in rows {
         write_row(&transaction, row)?;
     }
     for (key, value) in &kept {
         keep(&transaction, key, value)?;
     }
-    prune_by_count(&transaction, config.max_rows)?;
-    transaction.commit()?;
-    Ok(rows.len())
+    prune_by_count(&transaction, max_rows)?;
+    transaction.commit()
 }

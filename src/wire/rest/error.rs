@@ -151,6 +151,28 @@ pub enum Next {
 }
 
 impl ApiError {
+    /// The HTTP status of the answer, when there was one that says it.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::NotActive(_) => Some(400),
+            Self::Key(_) => Some(401),
+            Self::NotYours(_) => Some(403),
+            Self::NotFound(_) => Some(404),
+            Self::Conflict(_) => Some(409),
+            Self::Invalid(_) => Some(422),
+            Self::Limited(_) => Some(429),
+            Self::CarrierFailed(_) => Some(502),
+            Self::Rejected { status, .. } | Self::Server { status, .. } => Some(*status),
+            Self::NotTheService { status, .. } | Self::Redirected { status, .. } => Some(*status),
+            Self::NotJson(_) | Self::Unreadable(_) | Self::Truncated | Self::Oversized { .. } => {
+                None
+            }
+            Self::Unreachable(_) | Self::TimedOut { .. } | Self::Lost { .. } => None,
+            Self::Unsupported => None,
+        }
+    }
+
     /// What to do next.
     #[must_use]
     pub fn next(&self) -> Next {
