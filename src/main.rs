@@ -1,2 +1,7 @@
 //! The callbox program: its arguments, and nothing else.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callbox::cli::main()
+}

@@ -51,6 +51,8 @@ counters! {
     StuckButtons = "stuck_buttons",
     /// GPIO events the kernel dropped because its buffer was full.
     GpioOverflows = "gpio_overflows",
+    /// Times the lamp's pin began to refuse.
+    LampFaults = "lamp_faults",
     /// REST requests sent.
     RestRequests = "rest_requests",
     /// REST requests that ran into their time-out.
@@ -63,6 +65,12 @@ counters! {
     UnknownOutcomes = "unknown_outcomes",
     /// Calls found up at start and ended.
     OrphansEnded = "orphans_ended",
+    /// Calls whose end was never confirmed within the bound.
+    CallsGivenUp = "calls_given_up",
+    /// Requests of the call machine that nobody answered in time.
+    AnswersMissed = "answers_missed",
+    /// Calls that could not be followed because the table was full.
+    AttemptsCrowded = "attempts_crowded",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
     /// Connections refused because too many were open.
@@ -79,6 +87,8 @@ counters! {
     HandshakesForged = "handshakes_forged",
     /// Handshakes refused: another call's id.
     HandshakesOtherCall = "handshakes_other_call",
+    /// Handshakes let in before the service's time was known.
+    HandshakesUnjudged = "handshakes_unjudged",
     /// Media messages taken in.
     MediaIn = "media_in",
     /// Media messages sent.
@@ -87,16 +97,24 @@ counters! {
     MediaMalformed = "media_malformed",
     /// Events we do not know.
     MediaUnknownEvents = "media_unknown_events",
+    /// Messages known and of no use: transcripts and the like.
+    MediaUnused = "media_unused",
+    /// Messages with our own voice, sent back to us.
+    MediaOwnTrack = "media_own_track",
     /// Payloads larger than we take, and messages above the size limit.
     MediaOversized = "media_oversized",
     /// Uplink packets dropped because they were older than 100 ms.
     UplinkStale = "uplink_stale",
     /// Times the socket could not take more and sending paused.
     UplinkBlocked = "uplink_blocked",
+    /// Times what the far end still held of our sound was dropped.
+    UplinkCleared = "uplink_cleared",
     /// Downlink packets refused by a full ring.
     DownlinkFull = "downlink_full",
     /// Sockets that dropped in mid-call.
     SocketsDropped = "sockets_dropped",
+    /// Sockets closed because nothing came any more.
+    SocketsIdle = "sockets_idle",
     /// Sockets that took over a call from an older one.
     SocketsTakenOver = "sockets_taken_over",
     /// Late streams answered with `stop`.
@@ -105,6 +123,8 @@ counters! {
     OneWayAudio = "one_way_audio",
     /// Records that had to wait for the store.
     RecordsWaited = "records_waited",
+    /// Records given up: the disk took none, and memory was full.
+    RecordsLost = "records_lost",
     /// Store operations that failed.
     StoreErrors = "store_errors",
     /// Control connections refused.

@@ -1,1 +1,102 @@
-//! Skeleton of `cli`.
+//! The command line: one file a subcommand, all of them thin.
+//!
+//! Each `run` returns `Ok` with what the exit code is to be, or a message for
+//! the person at the terminal, which is printed behind `callbox:`. Exit codes:
+//! 0 done, 1 it failed, 2 the arguments were wrong.
+
+pub mod calls;
+mod config;
+mod control;
+mod demo;
+//X mod doctor;
+mod log;
+mod run;
+pub mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::edge::rest::Rest;
+
+/// What a subcommand says when it fails: one line or more for a person.
+type Failure = Box<dyn std::error::Error>;
+
+/// A button, a microphone and a speaker made into a telephone intercom.
+#[derive(Debug, Parser)]
+#[command(name = "callbox", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// How much is logged: error, warn, info or debug
+    #[arg(
+        long,
+        global = true,
+        env = "CALLBOX_LOG",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
+    log: log::Level,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which configuration file.
+#[derive(Debug, clap::Args)]
+struct ConfigPath {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be the intercom: what the service manager starts
+    Run(ConfigPath),
+    /// Make a whole call on this machine: no hardware, no account
+    Demo(demo::Arguments),
+    /// Be the telephone service, for tests and for trying things out
+    Simulate(simulate::Arguments),
+    /// Press a button of the running intercom from here
+    Call(control::CallArguments),
+    /// End the call that is up
+    Hangup(ConfigPath),
+    /// How the running intercom is
+    Status(control::StatusArguments),
+    /// The records of calls
+    Calls(calls::Arguments),
+    /// The configuration file: write one, check it, show what it means
+    Config(config::Arguments),
+    //X     /// Try everything
+    //X Doctor(ConfigPath),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(arguments.log);
+    let done = match arguments.command {
+        Command::Run(at) => run::run(&at.config),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Call(arguments) => control::call(&arguments),
+        Command::Hangup(at) => control::hangup(&at),
+        Command::Status(arguments) => control::status(&arguments),
+        Command::Calls(arguments) => show_calls(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
+        //X         Command::Doctor(at) => doctor::run(&at.config),
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("callbox: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The records of the configured database, or of the configured service.
+fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
+    let file = crate::config::load(&arguments.config)?;
+    let connect = || Ok(Rest::new(file.rest()?, Arc::default())?);
+    let mut out = std::io::stdout().lock();
+    Ok(calls::run(arguments, &file.store.path, connect, &mut out)?)
+}

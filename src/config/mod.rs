@@ -1,1 +1,193 @@
-//! Skeleton of `config`.
+//! The configuration file, turned once into the parts' own config structs.
+//!
+//! One TOML file, `/etc/callbox/callbox.toml` unless `--config` says otherwise.
+//! Every key but a handful has a default; [`TEMPLATE`] is the file that
+//! `callbox config init` writes, with each key and its default explained.
+//! Secrets are not in it: it names files that hold them.
+//!
+//! ```text
+//!  callbox.toml ──load──▶ File (checked values) ──▶ call::Config, panel::Config, …
+//! ```
+//!
+//! Always true: after [`load`] only valid values travel. An error names the
+//! file, the line, the section and the key, and says what to write instead.
+//!
+//! Read at start, by `doctor` and by `config check`; not on any hot path.
+
+mod file;
+mod parts;
+mod secret;
+mod value;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use file::{
+    Button, Call, Control, File, Ingress, IngressMode, Lamp, Limits, Line, Panel, Service, Sound,
+    Store,
+};
+pub use value::Bias;
+
+/// Where the configuration is unless the command line says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/callbox/callbox.toml";
+
+/// The commented file that `callbox config init` writes.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// Larger files are refused unread: 64 KiB.
+const SIZE_MAX: u64 = 64 * 1024;
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// Whatever is wrong with it, one fault at a time, in words for the installer.
+pub fn load(path: &Path) -> Result<File, Fault> {
+    let fault = |what: String| Fault {
+        path: path.to_owned(),
+        at: None,
+        what,
+    };
+    let metadata = std::fs::metadata(path).map_err(|e| fault(unreadable(path, &e)))?;
+    if !metadata.is_file() {
+        return Err(fault("this is not a file".to_owned()));
+    }
+    if metadata.len() > SIZE_MAX {
+        return Err(fault(format!(
+            "the file has {} bytes; a configuration has at most {SIZE_MAX}",
+            metadata.len()
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(|e| fault(unreadable(path, &e)))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        let at = Some(At {
+            line,
+            key: String::new(),
+        });
+        Fault {
+            at,
+            ..fault("this is not UTF-8 text; save the file as UTF-8".to_owned())
+        }
+    })?;
+    parse(path, &text)
+}
+
+/// Checks `text` as if it had been read from `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, text: &str) -> Result<File, Fault> {
+    let fault = |at: Option<At>, what: &str| Fault {
+        path: path.to_owned(),
+        at,
+        what: what.to_owned(),
+    };
+    let file: File = toml::from_str(text)
+        .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), e.message()))?;
+    file.check()
+        .map_err(|wrong| fault(At::find_key(text, wrong.section, wrong.key), &wrong.what))?;
+    Ok(file)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "there is no such file; `callbox config init --config {}` writes one to start from",
+            path.display()
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            "it may not be read; run callbox as its service user, or as root".to_owned()
+        }
+        _ => format!("it cannot be read: {error}"),
+    }
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    path: PathBuf,
+    at: Option<At>,
+    what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(at) = &self.at {
+            write!(f, ":{}", at.line)?;
+            if !at.key.is_empty() {
+                write!(f, ": {}", at.key)?;
+            }
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A place in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct At {
+    /// From 1.
+    line: usize,
+    /// `[section] key`, as far as it is known.
+    key: String,
+}
+
+impl At {
+    /// The place of the byte at `offset`, named by what stands in and above its line.
+    fn find(text: &str, offset: usize) -> Self {
+        let before = &text.as_bytes()[..offset.min(text.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count();
+        let section = text.lines().take(line + 1).filter_map(header).last();
+        let here = text.lines().nth(line).unwrap_or_default();
+        let key = here.split_once('=').map(|(key, _)| key.trim());
+        let words: Vec<&str> = section.into_iter().chain(key).collect();
+        Self {
+            line: line + 1,
+            key: words.join(" "),
+        }
+    }
+
+    /// The place of `key` in `section`, or of the section's header, or nothing
+    /// when the file has neither.
+    fn find_key(text: &str, section: &str, key: &str) -> Option<Self> {
+        let mut current = None;
+        let mut at = None;
+        for (n, line) in text.lines().enumerate() {
+            if let Some(name) = header(line) {
+                current = Some(name);
+                if name.trim_matches(['[', ']']) == section {
+                    at = Some(n);
+                }
+            }
+            let inside = current.is_some_and(|c| c.trim_matches(['[', ']']) == section);
+            let names_it = line.split_once('=').is_some_and(|(k, _)| k.trim() == key);
+            if inside && names_it {
+                at = Some(n);
+                break;
+            }
+        }
+        Some(Self {
+            line: at? + 1,
+            key: format!("[{section}] {key}"),
+        })
+    }
+}
+
+fn header(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let end = line.find(']')?;
+    let end = if line.starts_with("[[") {
+        end + 2
+    } else {
+        end + 1
+    };
+    (line.starts_with('[')).then(|| line.get(..end)).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,15 @@
-//! Skeleton of `edge`.
+//! The system: everything that waits, reads, writes or tells the time.
+
+pub mod alsa;
+pub mod card;
+pub mod clock;
+pub mod control;
+pub mod gpio;
+pub mod ingress;
+pub mod panel_inputs;
+pub mod realtime;
+pub mod rest;
+pub mod socket;
+pub mod store;
+pub mod virtual_card;
+pub mod virtual_panel;

@@ -1,0 +1,73 @@
+//! The numbers a call is run by.
+
+use std::time::Duration;
+
+/// Every time and limit of a call. The defaults suit a door station.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How long the far end may ring, counted from the moment the service
+    /// named the call. Default 45 s; beyond about 60 s most carriers answer
+    /// with a machine, below 15 s nobody reaches the telephone.
+    pub ring_for: Duration,
+    /// Longest call, counted from the answer. Default 5 min. The minutes left
+    /// in [`minutes_per_day`](Self::minutes_per_day) shorten it.
+    pub max_call: Duration,
+    /// How long before the end of `max_call` the warning sounds. Default 30 s;
+    /// zero, or more than `max_call`, means no warning.
+    pub warn_before: Duration,
+    /// How long an answered call waits for its media stream. Default 10 s; the
+    /// far end hears nothing for as long as this.
+    pub stream_within: Duration,
+    /// How long a dropped stream may take to come back. Default 10 s; zero
+    /// hangs up at the first drop.
+    pub reconnect_within: Duration,
+    /// Silence of the wire (no packet, not: no sound) that counts as one-way
+    /// audio. Default 3 s, less only shows what mends itself.
+    pub one_way_after: Duration,
+    /// Pause between two get-calls while a call is dialing, ringing,
+    /// reconnecting or one-way; half of it while dialing. Default 2 s: gentle,
+    /// and the ring-back tone is at most a second late.
+    pub poll_every: Duration,
+    /// How long a call whose end is not confirmed blocks the next one before
+    /// it is given up. Default 10 min: much shorter risks two calls at once,
+    /// much longer a box that is dead because the service is.
+    pub give_up_after: Duration,
+    /// How long a press waits for orphans of an earlier process to be off the
+    /// line. Default 10 s; then the visitor is told that it failed.
+    pub hold_press: Duration,
+    /// How long `Ended`, `Failed`, `Limited` and `Offline` are shown after a
+    /// call. Default 4 s.
+    pub show_for: Duration,
+    /// Calls of this device in any 24 hours. Default 20: the organization has
+    /// 100 for all its boxes, so a runaway box costs the others a fifth.
+    pub calls_per_day: u16,
+    /// Answered time of this device in any 24 hours. Default 30 min, of the
+    /// organization's 100.
+    pub minutes_per_day: Duration,
+    /// Pause after a call that failed; doubled by each further failure in a
+    /// row. Default 2 s; zero means none.
+    pub back_off: Duration,
+    /// Longest such pause. Default 5 min.
+    pub back_off_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ring_for: Duration::from_secs(45),
+            max_call: Duration::from_secs(5 * 60),
+            warn_before: Duration::from_secs(30),
+            stream_within: Duration::from_secs(10),
+            reconnect_within: Duration::from_secs(10),
+            one_way_after: Duration::from_secs(3),
+            poll_every: Duration::from_secs(2),
+            give_up_after: Duration::from_secs(10 * 60),
+            hold_press: Duration::from_secs(10),
+            show_for: Duration::from_secs(4),
+            calls_per_day: 20,
+            minutes_per_day: Duration::from_secs(30 * 60),
+            back_off: Duration::from_secs(2),
+            back_off_max: Duration::from_secs(5 * 60),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `callbox run`: the intercom itself, as the service manager starts it.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use crate::audio::engine::Engine;
+use crate::config::{File, load};
+use crate::daemon::{self, Face, Hardware, Lines, StartSound};
+use crate::edge::gpio::{self, ButtonLine, Buttons, LampLine, LampPin};
+use crate::edge::panel_inputs::EdgeSource;
+use crate::edge::{alsa, realtime};
+use crate::panel::{Input, Level};
+use crate::units::ButtonId;
+
+pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
+    let file = load(config)?;
+    let setup = file.setup()?;
+    if let Err(denied) = realtime::lock_memory() {
+        tracing::warn!("{denied}");
+    }
+    let face = Panel {
+        buttons: file.button_lines(),
+        count: file.buttons.len(),
+        lamp: file.lamp_line(),
+    };
+    let hardware = Hardware {
+        face,
+        sound: card(&file),
+    };
+    daemon::run(setup, hardware, None, stopped())?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Done when the service manager, or a person at the terminal, says so.
+async fn stopped() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => _ = signal.recv().await,
+        Err(error) => {
+            tracing::error!("signals are not heard: {error}");
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+fn card(file: &File) -> StartSound {
+    let cards = file.cards();
+    Box::new(move |config, ports, wake, trace| {
+        let card = alsa::open(&cards);
+        for (direction, fit) in card.fits() {
+            tracing::info!("{direction}: {fit}");
+        }
+        let engine = Engine::new(config, ports, card.microphone(), card.speaker());
+        card.start(engine, wake, trace)
+    })
+}
+
+/// The lines of the configuration, opened anew when they are lost.
+struct Panel {
+    /// The buttons that have a line, by their place in the configuration.
+    buttons: Vec<(ButtonId, ButtonLine)>,
+    /// All buttons, also those only the control socket presses.
+    count: usize,
+    lamp: Option<LampLine>,
+}
+
+impl Face for Panel {
+    type Edges = Wired;
+    type Lamp = LampPin;
+
+    fn open(&mut self) -> Result<Lines<Wired, LampPin>, gpio::Error> {
+        let (ids, lines): (Vec<_>, Vec<_>) = self.buttons.iter().cloned().unzip();
+        let wired = Wired {
+            lines: Buttons::open(&lines)?,
+            ids,
+        };
+        let mut levels = vec![Level::Inactive; self.count];
+        for (id, level) in wired.ids.iter().zip(wired.lines.levels()?) {
+            levels[usize::from(id.0)] = level;
+        }
+        let lamp = self.lamp.as_ref().map(LampPin::open).transpose()?;
+        Ok(Lines {
+            edges: wired,
+            levels,
+            lamp,
+        })
+    }
+}
+
+/// Button lines, with the ids of their buttons.
+struct Wired {
+    lines: Buttons,
+    ids: Vec<ButtonId>,
+}
+
+impl EdgeSource for Wired {
+    async fn next(&mut self) -> Result<(Duration, Input), gpio::Error> {
+        let (at, mut input) = self.lines.next().await?;
+        if let Input::Edge { button, .. } | Input::Level { button, .. } = &mut input {
+            *button = self.ids[usize::from(button.0)];
+        }
+        Ok((at, input))
+    }
+
+    fn level(&self, button: ButtonId) -> Result<Level, gpio::Error> {
+        let line = self.ids.iter().position(|id| *id == button);
+        // Only buttons with a line lose edges. There are at most 16.
+        self.lines.level(ButtonId(line.unwrap_or_default() as u8))
+    }
+}

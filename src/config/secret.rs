@@ -1,0 +1,69 @@
+//! Secrets: read from files of their own, never from the configuration.
+//!
+//! A file the configuration names comes first; without one it is the service
+//! manager's credential of that name (systemd's `LoadCredential=`).
+
+use std::path::{Path, PathBuf};
+
+/// A secret has at most this many bytes.
+const SIZE_MAX: usize = 4096;
+
+/// Reads the secret called `name`. `Ok(None)` when nobody gives one.
+///
+/// # Errors
+/// The file is named and cannot be used; says which and what to do.
+pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, String> {
+    let credential = || {
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        let path = PathBuf::from(folder).join(name);
+        path.exists().then_some(path)
+    };
+    let Some(path) = named.map(Path::to_owned).or_else(credential) else {
+        return Ok(None);
+    };
+    let shown = path.display();
+    let text =
+        std::fs::read(&path).map_err(|e| format!("{shown}: the {name} cannot be read: {e}"))?;
+    if text.len() > SIZE_MAX {
+        return Err(format!(
+            "{shown}: this is no {name}: it has {} bytes",
+            text.len()
+        ));
+    }
+    let text = String::from_utf8(text)
+        .map_err(|_| format!("{shown}: this is no {name}: it is not text"))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(format!("{shown}: the file is empty; put the {name} in it"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_cannot_be_used_names_its_file() {
+        let dir = std::env::temp_dir().join(format!("callbox-secret-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("api-key");
+        let said = read(Some(&file), "api-key").unwrap_err();
+        assert!(said.contains("api-key cannot be read"), "{said}");
+        for (bytes, want) in [
+            (&b" \n"[..], "is empty"),
+            (b"\xff\xfe", "not text"),
+            (&[b'k'; 5000], "5000 bytes"),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let said = read(Some(&file), "api-key").unwrap_err();
+            assert!(said.contains(want), "{said}");
+        }
+        std::fs::write(&file, "key-1\n").unwrap();
+        assert_eq!(
+            read(Some(&file), "api-key").unwrap().as_deref(),
+            Some("key-1")
+        );
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

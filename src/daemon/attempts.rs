@@ -1,0 +1,355 @@
+//! What the daemon knows of each attempt beside the call's own record, and how
+//! both become a row of the store.
+//!
+//! [`call::Record`] has durations and the call's view; the token, the URL, the
+//! HTTP answer and the sound's figures are known here. Bounded like the routes:
+//! the oldest attempt is forgotten when a 65th begins.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+
+use crate::audio::{self, Stats};
+use crate::call::{Cleared, Ended, Limit, Record, Report, Snapshot, Used};
+use crate::edge::card;
+use crate::edge::clock::{HoldOff, Reading};
+use crate::edge::ingress::ROUTES_MAX;
+use crate::edge::store::{Reconciled, Row};
+use crate::units::{AttemptId, E164};
+use crate::wire::handshake::Token;
+use crate::wire::rest::{HangupReason, WsUrl};
+
+/// What was learned while an attempt was placed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// Status of the HTTP answer.
+    pub(super) http_status: Option<u16>,
+    /// What went wrong, in words.
+    pub(super) http_error: Option<String>,
+    /// Minutes the organization has left, with their fraction.
+    pub(super) minutes_remaining: Option<f64>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    id: AttemptId,
+    url: Option<WsUrl>,
+    /// The row as last written.
+    row: Row,
+    /// The sound's figures when the first stream was attached.
+    sound_before: Option<(audio::Snapshot, u64)>,
+    /// The call was over when the figures were last taken.
+    sound_is_final: bool,
+    /// Streams attached.
+    streams: u32,
+    /// Packets that were too old to be sent.
+    stale: u32,
+}
+
+/// See the [module page](self).
+#[derive(Debug, Default)]
+pub(super) struct Attempts(VecDeque<Attempt>);
+
+impl Attempts {
+    /// A request is about to go out.
+    pub(super) fn open(
+        &mut self,
+        id: AttemptId,
+        token: &Token,
+        url: &WsUrl,
+        from: &E164,
+        to: &E164,
+    ) {
+        let row = Row {
+            client_websocket_url: Some(url.as_str().to_owned()),
+            from_number: Some(from.clone()),
+            to_number: Some(to.clone()),
+            ..Row::new(token.as_str())
+        };
+        self.push(id, Some(url.clone()), row);
+    }
+
+    fn push(&mut self, id: AttemptId, url: Option<WsUrl>, row: Row) {
+        if self.0.len() == ROUTES_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Attempt {
+            id,
+            url,
+            row,
+            sound_before: None,
+            sound_is_final: false,
+            streams: 0,
+            stale: 0,
+        });
+    }
+
+    /// The URL an attempt was placed with.
+    pub(super) fn url(&self, id: AttemptId) -> Option<&WsUrl> {
+        self.0.iter().find(|a| a.id == id)?.url.as_ref()
+    }
+
+    /// What the answer to place-call said.
+    pub(super) fn note(&mut self, id: AttemptId, facts: Facts) {
+        if let Some(attempt) = self.find(id) {
+            attempt.row.http_status = facts.http_status;
+            attempt.row.http_error = facts.http_error;
+            attempt.row.minutes_remaining = facts.minutes_remaining;
+        }
+    }
+
+    /// A stream carries the attempt's sound from now on.
+    pub(super) fn attached(&mut self, id: AttemptId, stats: &Stats, card: &card::Stats) {
+        if let Some(attempt) = self.find(id) {
+            attempt.streams += 1;
+            attempt
+                .sound_before
+                .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
+        }
+    }
+
+    /// Packets of the present call were too old to be sent.
+    pub(super) fn add_stale(&mut self, packets: u32) {
+        if let Some(attempt) = self.0.back_mut() {
+            attempt.stale += packets;
+        }
+    }
+
+    /// The rows of this process, as last written.
+    pub(super) fn last_rows(&self) -> impl Iterator<Item = &Row> {
+        self.0.iter().map(|a| &a.row)
+    }
+
+    /// The row of a record as it now stands.
+    pub(super) fn row(
+        &mut self,
+        record: &Record,
+        now: Reading,
+        stats: &Stats,
+        card: &card::Stats,
+        random: &SystemRandom,
+    ) -> Row {
+        if self.find(record.attempt).is_none() {
+            // No request was made of this one: a key is all it needs.
+            let mut bytes = [0; 24];
+            _ = random.fill(&mut bytes);
+            let row = Row::new(Token::from_random(bytes).as_str());
+            self.push(record.attempt, None, row);
+        }
+        let Some(attempt) = self.find(record.attempt) else {
+            unreachable!("it was pushed just now")
+        };
+        write_times(&mut attempt.row, record, now);
+        write_outcome(&mut attempt.row, record);
+        attempt.write_sound(record, stats, card);
+        attempt.row.clone()
+    }
+
+    fn find(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.0.iter_mut().find(|a| a.id == id)
+    }
+}
+
+impl Attempt {
+    fn write_sound(&mut self, record: &Record, stats: &Stats, card: &card::Stats) {
+        let Some((before, xruns_before)) = &self.sound_before else {
+            return;
+        };
+        if self.sound_is_final {
+            return;
+        }
+        // From here on the figures count the next call's sound.
+        self.sound_is_final = record.over.is_some();
+        let sound = stats.snapshot().since(before);
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let row = &mut self.row;
+        row.codec = Some("PCMU/8000".to_owned());
+        row.delay_p50_ms = sound.delays.percentile(0.50);
+        row.delay_p95_ms = sound.delays.percentile(0.95);
+        row.delay_p99_ms = sound.delays.percentile(0.99);
+        row.concealed_ms = Some(small(sound.concealed_ms));
+        row.stretched_ms = Some(small(sound.stretched_ms));
+        row.skipped_ms = Some(small(sound.skipped_ms));
+        row.drops = Some(small(sound.late + sound.uplink_refused).saturating_add(self.stale));
+        row.xruns = Some(small(xruns(card) - xruns_before));
+        row.drift_ppm = Some(f64::from(sound.drift_ppm));
+        row.reconnects = Some(self.streams - 1);
+    }
+}
+
+fn xruns(card: &card::Stats) -> u64 {
+    card.microphone.xruns() + card.speaker.xruns()
+}
+
+fn write_times(row: &mut Row, record: &Record, now: Reading) {
+    let pressed = now.stamp.minus(record.pressed.elapsed());
+    let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
+    let ms = |after: Option<Duration>| after.map(|after| whole_ms(after));
+    row.button = Some(record.button.0);
+    row.clock_trusted = Some(now.trusted);
+    row.pressed_at = Some(pressed);
+    (row.sent_at, row.sent_after_ms) = (at(record.sent), ms(record.sent));
+    (row.accepted_at, row.accepted_after_ms) = (at(record.accepted), ms(record.accepted));
+    (row.ringing_at, row.ringing_after_ms) = (at(record.ringing), ms(record.ringing));
+    (row.stream_at, row.stream_after_ms) = (at(record.streamed), ms(record.streamed));
+    (row.answered_at, row.answered_after_ms) = (at(record.answered), ms(record.answered));
+    (row.ended_at, row.ended_after_ms) = (at(record.over), ms(record.over));
+    row.talk_ms = record
+        .over
+        .zip(record.answered)
+        .map(|(over, answered)| whole_ms(over.saturating_sub(answered)));
+}
+
+fn whole_ms(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn write_outcome(row: &mut Row, record: &Record) {
+    row.call_id.clone_from(&record.call);
+    write_report(row, record.report);
+    row.local_reason = record.ended.map(reason);
+    row.calls_remaining = record.remaining.map(|r| i64::from(r.calls));
+    row.one_way = record.streamed.map(|_| record.one_way > 0);
+    row.closed = Some(record.closed.is_some());
+    if record.sent.is_none() && record.closed.is_some() {
+        row.reconciled = Some(Reconciled::NotSent);
+    }
+    if record.cleared == Some(Cleared::GivenUp) {
+        tracing::error!("the call could not be ended: it may still be up at the service");
+    }
+}
+
+fn write_report(row: &mut Row, report: Option<Report>) {
+    use crate::call::{Reason, Status};
+    let Some(report) = report else { return };
+    let status = match report.status {
+        Status::Initiated => "initiated",
+        Status::Ringing => "ringing",
+        Status::Answered => "answered",
+        Status::Completed => "completed",
+        Status::Canceled => "canceled",
+        Status::Failed => "failed",
+        // The word itself is in the row that `service::get` saw.
+        Status::Other => return,
+    };
+    row.service_status = Some(status.to_owned());
+    let why = match report.reason {
+        Some(Reason::Local) => HangupReason::Local,
+        Some(Reason::Remote) => HangupReason::Remote,
+        Some(Reason::MaxDuration) => HangupReason::MaxDuration,
+        Some(Reason::Voicemail) => HangupReason::Voicemail,
+        Some(Reason::Rejected) => HangupReason::Rejected,
+        Some(Reason::Other) | None => return,
+    };
+    row.service_hangup_reason = Some(why.to_string());
+}
+
+/// What is added to the stored row of a call that was left up.
+pub(super) fn cleared(row: &Row, how: Cleared, report: Option<Report>) -> Row {
+    let mut change = Row::new(row.token.clone());
+    write_report(&mut change, report);
+    let word = match how {
+        Cleared::GivenUp => "left up by an earlier run, and not confirmed as ended",
+        _ => "left up by an earlier run, and ended",
+    };
+    change.local_reason = row.local_reason.is_none().then(|| word.to_owned());
+    change.closed = Some(true);
+    change
+}
+
+/// The end of an attempt, in words for the record.
+fn reason(ended: Ended) -> String {
+    let word = match ended {
+        Ended::FarHungUp => "the far end hung up",
+        Ended::Cancelled => "cancelled at the device",
+        Ended::NotAnswered => "nobody answered",
+        Ended::Rejected => "rejected",
+        Ended::Voicemail => "a machine answered",
+        Ended::MaxTime => "the device's maximum time was over",
+        Ended::ServiceMaxTime => "the service's maximum time was over",
+        Ended::Failed => "the service could not connect it",
+        Ended::CancelledByService => "cancelled by the service",
+        Ended::NoStream => "answered, but no media stream came",
+        Ended::Unsupported => "the stream carried a kind of sound callbox does not take",
+        Ended::Lost => "the media stream broke and did not come back",
+        Ended::Refused(why) => return format!("refused: {}", refusal(why)),
+        Ended::Limited(Limit::Calls) => "not placed: the device's calls of 24 hours are used up",
+        Ended::Limited(Limit::Minutes) => {
+            "not placed: the device's minutes of 24 hours are used up"
+        }
+        Ended::Limited(Limit::BackOff) => "not placed: a pause after failures",
+        Ended::Limited(Limit::RetryAfter) => "not placed: the service asked to wait",
+        Ended::LineBusy => "not placed: an earlier call was still up",
+        Ended::NotFound => "no answer to place-call, and no call was found",
+        Ended::Shutdown => "callbox was stopped",
+    };
+    word.to_owned()
+}
+
+fn refusal(why: crate::call::Refusal) -> String {
+    use crate::call::Refusal;
+    match why {
+        Refusal::NotActive => "from_number is not active".to_owned(),
+        Refusal::Unauthorized => "the API key was not accepted".to_owned(),
+        Refusal::Forbidden => "from_number is another organization's".to_owned(),
+        Refusal::NotFound => "the service does not know the address".to_owned(),
+        Refusal::Invalid => "the request was invalid".to_owned(),
+        Refusal::Limit { .. } => "the organization's calls or minutes are used up".to_owned(),
+        Refusal::Carrier => "the carrier did not dial".to_owned(),
+        Refusal::Offline => "the service was not reached".to_owned(),
+        Refusal::Other(status) => format!("status {status}"),
+    }
+}
+
+/// The limits' memory as one line of text, with the time it was written.
+pub(super) fn limits_text(limits: &Snapshot, now: Reading) -> String {
+    let ms = |time: Duration| time.as_millis() as u64;
+    let calls: Vec<Value> = limits
+        .calls
+        .iter()
+        .map(|c| json!([ms(c.ago), ms(c.answered)]))
+        .collect();
+    json!({
+        "calls": calls,
+        "failures": limits.failures,
+        "back_off": hold(limits.back_off, now),
+        "retry_after": hold(limits.retry_after, now),
+        "age": hold(Duration::ZERO, now),
+    })
+    .to_string()
+}
+
+fn hold(remaining: Duration, saved: Reading) -> String {
+    HoldOff { remaining, saved }.to_string()
+}
+
+/// Reads what [`limits_text`] wrote, aged by the time that passed when both
+/// clocks are trusted. What cannot be read counts as no memory.
+pub(super) fn limits_from(text: Option<&String>, now: Reading) -> Snapshot {
+    text.and_then(|text| read_limits(text, now))
+        .unwrap_or_default()
+}
+
+fn read_limits(text: &str, now: Reading) -> Option<Snapshot> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let left = |key: &str| Some(HoldOff::parse(value[key].as_str()?)?.left(now));
+    let saved = HoldOff::parse(value["age"].as_str()?)?.saved;
+    let passed = match saved.trusted && now.trusted {
+        true => now.stamp.since(saved.stamp),
+        false => Duration::ZERO,
+    };
+    let used = |entry: &Value| {
+        Some(Used {
+            ago: Duration::from_millis(entry[0].as_u64()?) + passed,
+            answered: Duration::from_millis(entry[1].as_u64()?),
+        })
+    };
+    Some(Snapshot {
+        calls: value["calls"].as_array()?.iter().filter_map(used).collect(),
+        failures: u32::try_from(value["failures"].as_u64()?).ok()?,
+        back_off: left("back_off")?,
+        retry_after: left("retry_after")?,
+    })
+}

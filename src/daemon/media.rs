@@ -1,0 +1,209 @@
+//! The media runtime: a thread of raised priority with a tokio of its own, on
+//! which the live socket, the button lines and the lamp live.
+//!
+//! Nothing here waits for a disk, a TLS handshake or the daemon's loop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_hal::digital::OutputPin;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::edge::gpio;
+use crate::edge::panel_inputs::{EdgeSource, KernelClock, PanelInputs};
+use crate::edge::realtime;
+use crate::edge::socket::{self, Hub};
+use crate::panel::{Config, Input, Level, Output, Panel, Show};
+use crate::trace::{Counter, Trace};
+
+/// Presses and their like that wait for the loop; what is more is counted and
+/// lost. A finger makes five a second.
+const OUTPUTS: usize = 64;
+/// Stack of the thread: futures live on the heap.
+const STACK: usize = 256 * 1024;
+/// Pause before lines that are away are looked for again.
+const REOPEN: Duration = Duration::from_secs(1);
+/// Pause when a person has to mend something first.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+
+/// Buttons and lamp of a device, to be opened on the media runtime and opened
+/// again when a line is lost.
+pub trait Face: Send + 'static {
+    /// Where edges come from.
+    type Edges: EdgeSource + Send;
+    /// The lamp's pin, high is lit.
+    type Lamp: OutputPin + Send;
+
+    /// Opens the lines.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error>;
+}
+
+/// Lines that are open.
+pub struct Lines<E, L> {
+    /// The buttons.
+    pub edges: E,
+    /// The level each is at now.
+    pub levels: Vec<Level>,
+    /// The lamp, if there is one.
+    pub lamp: Option<L>,
+}
+
+/// The way to the media runtime. Dropping it ends the runtime.
+pub(super) struct Media {
+    hub: mpsc::Sender<socket::Command>,
+    show: watch::Sender<Show>,
+    pings: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Media {
+    /// Asks something of the hub; `false` when it takes nothing any more.
+    pub(super) fn tell(&self, command: socket::Command) -> bool {
+        self.hub.try_send(command).is_ok()
+    }
+
+    /// What the lamp shows from now on.
+    pub(super) fn show(&self, show: Show) {
+        self.show.send_replace(show);
+    }
+
+    /// Asks for a sign of life.
+    pub(super) fn ping(&self) -> Option<oneshot::Receiver<()>> {
+        let (answer, alive) = oneshot::channel();
+        self.pings.try_send(answer).ok().map(|()| alive)
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start<F: Face>(
+    hub: Hub,
+    commands: mpsc::Sender<socket::Command>,
+    face: F,
+    config: Config,
+    trace: Arc<Trace>,
+) -> io::Result<(Media, mpsc::Receiver<Output>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let clock = KernelClock::new()?;
+    let (show, shown) = watch::channel(Show::Idle);
+    let (pings, mut pinged) = mpsc::channel::<oneshot::Sender<()>>(1);
+    let (told, outputs) = mpsc::channel(OUTPUTS);
+    let panel = PanelTask {
+        face,
+        config,
+        clock,
+        shown,
+        told,
+        trace,
+    };
+    std::thread::Builder::new()
+        .name("callbox-media".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Err(denied) = realtime::raise_priority() {
+                tracing::warn!("{denied}");
+            }
+            runtime.block_on(async {
+                tokio::spawn(panel.run());
+                let hub = tokio::spawn(hub.run());
+                while let Some(answer) = pinged.recv().await {
+                    _ = answer.send(());
+                }
+                // The daemon is gone, so the hub's last commands are in its queue.
+                _ = hub.await;
+            });
+        })?;
+    Ok((
+        Media {
+            hub: commands,
+            show,
+            pings,
+        },
+        outputs,
+    ))
+}
+
+struct PanelTask<F> {
+    face: F,
+    config: Config,
+    clock: KernelClock,
+    shown: watch::Receiver<Show>,
+    told: mpsc::Sender<Output>,
+    trace: Arc<Trace>,
+}
+
+impl<F: Face> PanelTask<F> {
+    /// Serves the panel until the daemon is gone, opening its lines anew when
+    /// they are lost.
+    async fn run(mut self) {
+        let mut said = String::new();
+        loop {
+            let problem = match self.face.open() {
+                Ok(lines) => match self.serve(lines).await {
+                    Ok(()) => return,
+                    Err(problem) => problem,
+                },
+                Err(problem) => problem,
+            };
+            let text = problem.to_string();
+            if text != said {
+                tracing::error!("the panel does not work: {text}");
+                said = text;
+            }
+            let pause = match problem.next() {
+                gpio::Next::GiveUp => GIVEN_UP,
+                gpio::Next::Retry | gpio::Next::Reopen => REOPEN,
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn serve(&mut self, lines: Lines<F::Edges, F::Lamp>) -> Result<(), gpio::Error> {
+        let mut panel = Panel::new(self.clock.now(), &self.config, &lines.levels, lines.lamp);
+        let mut inputs = PanelInputs::new(lines.edges, self.clock);
+        let show = *self.shown.borrow_and_update();
+        panel.handle(self.clock.now(), Input::Show(show));
+        let mut due = self.drain(&mut panel, inputs.source())?;
+        loop {
+            let (at, input) = tokio::select! {
+                next = inputs.next(due) => next?,
+                changed = self.shown.changed() => match changed {
+                    Ok(()) => (self.clock.now(), Input::Show(*self.shown.borrow_and_update())),
+                    Err(_) => return Ok(()),
+                },
+            };
+            panel.handle(at, input);
+            due = self.drain(&mut panel, inputs.source())?;
+        }
+    }
+
+    /// Passes on what the panel asks, and reads the levels it wants itself.
+    fn drain(
+        &self,
+        panel: &mut Panel<F::Lamp>,
+        lines: &F::Edges,
+    ) -> Result<Option<Duration>, gpio::Error> {
+        loop {
+            let output = panel.poll();
+            match output {
+                Output::WaitUntil(due) => return Ok(due),
+                Output::ReadLevel { button } | Output::Stuck { button } => {
+                    self.tell(output);
+                    let level = lines.level(button)?;
+                    panel.handle(self.clock.now(), Input::Level { button, level });
+                }
+                output => self.tell(output),
+            }
+        }
+    }
+
+    fn tell(&self, output: Output) {
+        if self.told.try_send(output).is_err() {
+            self.trace.count(Counter::EventsDropped);
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! What the standard library has no safe call for: real-time scheduling,
+//! locked memory, the wake-up between two threads, and two socket figures.
+//!
+//! ```text
+//!  audio thread ──Wake::notify──▶ eventfd ──Wake::notified──▶ media runtime
+//!      ▲ run_fifo, lock_memory                      ▲ raise_priority
+//! ```
+//!
+//! This is the one home of `unsafe`: each block is a single call into the
+//! system, with nothing borrowed past its return. A right that is missing is
+//! a value, [`Denied`], whose text says what to write into which file; the
+//! device then works on with ordinary scheduling.
+//!
+//! Threads: the scheduling calls act on the thread that makes them, memory
+//! locking on the process. Real time: [`Wake::notify`] is one `write` that
+//! never waits; everything else here is for start-up or the media runtime.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+
+/// SCHED_FIFO priority of the audio thread: above the kernel's own interrupt
+/// threads (50) that do not serve sound, below what watches over the machine.
+pub const AUDIO_PRIORITY: u8 = 60;
+/// Nice value of the media runtime.
+pub const MEDIA_NICE: i32 = -10;
+/// Longest that a real-time thread may compute without waiting; the kernel ends
+/// the process after it. The audio thread sees to it that it waits more often,
+/// so whoever takes this long is stuck, and a board with one core with it.
+pub const STUCK: Duration = Duration::from_millis(500);
+/// CAP_IPC_LOCK, as a bit of `CapEff` (capabilities(7)).
+const CAP_IPC_LOCK: u32 = 14;
+
+/// A right the system would not give, and how to give it.
+#[derive(Debug)]
+pub struct Denied {
+    right: Right,
+    why: io::Error,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Right {
+    Fifo(u8),
+    Nice(i32),
+    Lock,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = &self.why;
+        match self.right {
+            Right::Fifo(priority) => write!(
+                f,
+                "no real-time priority {priority} ({why}): sound may crackle under load. Put \
+                 LimitRTPRIO={AUDIO_PRIORITY} under [Service] in the unit, or \"@audio - rtprio \
+                 {AUDIO_PRIORITY}\" in /etc/security/limits.d/callbox.conf and log in again"
+            ),
+            Right::Nice(nice) => write!(
+                f,
+                "no raised priority (nice {nice}; {why}): packets may be late under load. Put \
+                 LimitNICE={nice} under [Service] in the unit, or \"@audio - nice {nice}\" in \
+                 /etc/security/limits.d/callbox.conf and log in again"
+            ),
+            Right::Lock => write!(
+                f,
+                "memory is not locked ({why}): sound may stop for a moment when memory is short. \
+                 Put LimitMEMLOCK=infinity under [Service] in the unit, or \"@audio - memlock \
+                 unlimited\" in /etc/security/limits.d/callbox.conf and log in again"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Denied {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+/// Puts the calling thread under SCHED_FIFO, and sets the limit ([`STUCK`])
+/// after which the kernel ends a process whose real-time thread never waits.
+/// Threads and processes it starts later begin with ordinary scheduling.
+///
+/// # Errors
+/// The right is missing; nothing has changed for the thread.
+pub fn run_fifo(priority: u8) -> Result<(), Denied> {
+    limit_stuck_threads()
+        .and_then(|()| set_fifo(priority))
+        .map_err(|why| Denied {
+            right: Right::Fifo(priority),
+            why,
+        })
+}
+
+fn limit_stuck_threads() -> io::Result<()> {
+    let micros = STUCK.as_micros() as libc::rlim_t;
+    // SIGXCPU at the soft limit says why the process ended; SIGKILL at the
+    // hard one would not. A stricter limit of the service manager stays.
+    let (soft, hard) = limits(libc::RLIMIT_RTTIME)?;
+    let limit = libc::rlimit {
+        rlim_cur: soft.min(micros),
+        rlim_max: hard.min(2 * micros),
+    };
+    // SAFETY: the kernel reads one rlimit during the call.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) })
+}
+
+fn set_fifo(priority: u8) -> io::Result<()> {
+    let param = libc::sched_param {
+        sched_priority: i32::from(priority),
+    };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: 0 is the calling thread; the kernel reads one sched_param
+    // during the call.
+    checked(unsafe { libc::sched_setscheduler(0, policy, &raw const param) })
+}
+
+/// Raises the calling thread above ordinary ones, to [`MEDIA_NICE`].
+///
+/// Not SCHED_FIFO: what this thread has to do is up to the network, and whoever
+/// floods it must not be able to starve the machine.
+///
+/// # Errors
+/// The right is missing; nothing has changed for the thread.
+pub fn raise_priority() -> Result<(), Denied> {
+    // SAFETY: no memory is passed. On Linux 0 names the calling thread.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, MEDIA_NICE) }).map_err(|why| Denied {
+        right: Right::Nice(MEDIA_NICE),
+        why,
+    })
+}
+
+/// Keeps every page of the process in memory once it has been touched
+/// (`MCL_ONFAULT`: untouched pages cost nothing).
+///
+/// # Errors
+/// The right is missing, or bounded: under a finite limit a lock on future
+/// pages would make a later allocation fail in the middle of a call, so it is
+/// not even tried.
+pub fn lock_memory() -> Result<(), Denied> {
+    let denied = |why| Denied {
+        right: Right::Lock,
+        why,
+    };
+    if !may_lock_all().map_err(denied)? {
+        return Err(denied(io::Error::from_raw_os_error(libc::EPERM)));
+    }
+    let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    // SAFETY: no memory is passed; locking changes no content.
+    checked(unsafe { libc::mlockall(flags) }).map_err(denied)
+}
+
+fn may_lock_all() -> io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let unlimited = limits(libc::RLIMIT_MEMLOCK)?.0 == libc::RLIM_INFINITY;
+    Ok(unlimited || has_capability(&status, CAP_IPC_LOCK))
+}
+
+/// The soft and the hard limit of the process on `resource`.
+fn limits(resource: libc::__rlimit_resource_t) -> io::Result<(libc::rlim_t, libc::rlim_t)> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes one rlimit during the call.
+    checked(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Whether `status`, the text of /proc/self/status, shows an effective capability.
+fn has_capability(status: &str, bit: u32) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> bit & 1 == 1)
+}
+
+/// How the audio thread wakes the media runtime: an eventfd(2).
+///
+/// Notifications that come before they are awaited add up to one.
+pub struct Wake {
+    event: Arc<File>,
+    watched: OnceLock<AsyncFd<Arc<File>>>,
+}
+
+impl Wake {
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        checked(fd)?;
+        // SAFETY: eventfd just returned it, so it is open and nobody else's.
+        let event = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok(Self {
+            event: Arc::new(event),
+            watched: OnceLock::new(),
+        })
+    }
+
+    /// Wakes whoever awaits [`notified`](Self::notified), now or next time.
+    ///
+    /// Real time: one non-blocking `write`.
+    pub fn notify(&self) {
+        // It fails only when 2^64 - 2 notifications are pending: awake enough.
+        _ = (&*self.event).write(&1_u64.to_ne_bytes());
+    }
+
+    /// Waits for a notification. The first caller's runtime watches the
+    /// descriptor from then on, so always await it on the same one. Dropping
+    /// the future loses nothing.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O, or when the kernel has no room for
+    /// another epoll entry at the first call.
+    pub async fn notified(&self) {
+        let watched = self.watched.get_or_init(|| {
+            // SAFETY: the `AsyncFd` holds the file, which keeps one descriptor
+            // and closes it only when it is dropped.
+            unsafe { AsyncFd::register(Arc::clone(&self.event)) }
+                .expect("the runtime can watch an eventfd")
+        });
+        loop {
+            let mut ready = watched.readable().await.expect("the runtime is running");
+            if (&*self.event).read(&mut [0; 8]).is_ok() {
+                return;
+            }
+            ready.clear_ready();
+        }
+    }
+}
+
+/// Bytes written to a TCP socket that the far end has not acknowledged
+/// (`SIOCOUTQ`, tcp(7)).
+///
+/// # Errors
+/// `socket` is not a TCP socket.
+pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while borrowed; SIOCOUTQ (TIOCOUTQ is
+    // its other name) writes one int during the call.
+    checked(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Round-trip time of a TCP socket, as the kernel smooths it (`TCP_INFO`,
+/// tcp(7)).
+///
+/// # Errors
+/// `socket` is not a TCP socket.
+pub fn round_trip(socket: &impl AsFd) -> io::Result<Duration> {
+    // SAFETY: `tcp_info` is made of integers; all zeros is one of its values.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open while borrowed; the kernel writes at most
+    // `length` bytes at the address of `info`, and one `length`, during the call.
+    checked(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(Duration::from_micros(info.tcpi_rtt.into()))
+}
+
+/// Lets a TCP socket count as writable only while fewer than `bytes` wait in
+/// the kernel to be sent for the first time (`TCP_NOTSENT_LOWAT`, tcp(7)).
+///
+/// # Errors
+/// `socket` is not a TCP socket.
+pub fn set_notsent_lowat(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    // SAFETY: the descriptor is open while borrowed; the kernel reads
+    // `size_of::<u32>()` bytes at the address of `bytes` during the call.
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of::<u32>() as libc::socklen_t,
+        )
+    })
+}
+
+/// Reads interleaved frames into `samples` from a PCM opened for 16 bit
+/// samples; the count is in frames.
+///
+/// The crate's own `io_i16` asks for the format again each time, and
+/// allocates for it.
+///
+/// # Errors
+/// As `snd_pcm_readi`: EAGAIN, EPIPE, ESTRPIPE, ENODEV …
+///
+/// Real time: one call into alsa-lib.
+pub fn read_frames(pcm: &alsa::PCM, samples: &mut [i16]) -> alsa::Result<usize> {
+    // SAFETY: no other `IO` of this PCM is alive. `readi` computes the frames
+    // from the slice's size in bytes and the PCM's true frame size, so it
+    // stays within the slice whatever the format; any bits make an i16.
+    unsafe { pcm.io_unchecked::<i16>() }.readi(samples)
+}
+
+/// Writes interleaved frames to a PCM opened for 16 bit samples; the count is
+/// in frames. See [`read_frames`].
+///
+/// # Errors
+/// As `snd_pcm_writei`: EAGAIN, EPIPE, ESTRPIPE, ENODEV …
+///
+/// Real time: one call into alsa-lib.
+pub fn write_frames(pcm: &alsa::PCM, samples: &[i16]) -> alsa::Result<usize> {
+    // SAFETY: as in `read_frames`, with the slice only read.
+    unsafe { pcm.io_unchecked::<i16>() }.writei(samples)
+}
+
+fn checked(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn notifications_before_the_wait_add_up_to_one() {
+        runtime().block_on(async {
+            let wake = Wake::new().unwrap();
+            wake.notify();
+            wake.notify();
+            wake.notified().await;
+            tokio::select! {
+                biased;
+                () = wake.notified() => panic!("one notification woke twice"),
+                () = tokio::task::yield_now() => {}
+            }
+        });
+    }
+
+    #[test]
+    fn another_thread_wakes_the_runtime() {
+        runtime().block_on(async {
+            let wake = Arc::new(Wake::new().unwrap());
+            for _ in 0..3 {
+                let far = Arc::clone(&wake);
+                let thread = std::thread::spawn(move || far.notify());
+                wake.notified().await;
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn bytes_nobody_reads_count_as_unsent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_far, _) = listener.accept().unwrap();
+        set_notsent_lowat(&near, 4096).unwrap();
+        assert_eq!(unsent(&near).unwrap(), 0);
+        near.set_nonblocking(true).unwrap();
+        // Until the far end's window is full, and ours after it.
+        while near.write(&[0; 65_536]).is_ok() {}
+        assert!(unsent(&near).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_file_has_no_socket_figures() {
+        let file = File::open("/dev/null").unwrap();
+        assert!(unsent(&file).is_err());
+        assert!(round_trip(&file).is_err());
+        assert!(set_notsent_lowat(&file, 1).is_err());
+    }
+
+    #[test]
+    fn capabilities_are_read_from_the_status() {
+        let status = "Name:\tcallbox\nCapPrm:\tffff\nCapEff:\t0000000000004000\n";
+        assert!(has_capability(status, CAP_IPC_LOCK));
+        assert!(!has_capability(status, CAP_IPC_LOCK + 1));
+        assert!(!has_capability("Name:\tcallbox\n", CAP_IPC_LOCK));
+    }
+
+    #[test]
+    fn fifo_is_given_or_the_text_says_how_to_get_it() {
+        let outcome = std::thread::spawn(|| {
+            let outcome = run_fifo(AUDIO_PRIORITY);
+            // SAFETY: no memory is passed; 0 is the calling thread.
+            (outcome, unsafe { libc::sched_getscheduler(0) })
+        });
+        let (outcome, policy) = outcome.join().unwrap();
+        let fifo = policy == libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+        assert_eq!(outcome.is_ok(), fifo);
+        if let Err(denied) = outcome {
+            assert!(denied.to_string().contains("LimitRTPRIO=60"), "{denied}");
+        }
+    }
+
+    #[test]
+    fn a_raised_thread_leaves_the_others_alone() {
+        let nice = || {
+            // SAFETY: no memory is passed; 0 is the calling thread.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+        };
+        let before = nice();
+        let raised = std::thread::spawn(move || (raise_priority().is_ok(), nice()));
+        let (allowed, after) = raised.join().unwrap();
+        assert_eq!(after, if allowed { MEDIA_NICE } else { before });
+        assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn each_denial_names_the_unit_and_the_limits_file() {
+        for right in [Right::Fifo(60), Right::Nice(-10), Right::Lock] {
+            let why = io::Error::from_raw_os_error(libc::EPERM);
+            let text = Denied { right, why }.to_string();
+            assert!(text.contains("[Service]"), "{text}");
+            assert!(text.contains("/etc/security/limits.d/"), "{text}");
+        }
+    }
+}
