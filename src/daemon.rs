@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Everything that decides is elsewhere: [`call`] says what to do, and
-//! [`act`](Daemon::act) does it, one line an [`Output`].
+//! `Daemon::act` does it, one line an [`Output`].
 //!
 //! Threads: [`run`] takes the calling thread for the control runtime and
 //! starts the media runtime, the card's and the store's. All channels are
@@ -695,7 +695,7 @@ impl Daemon {
             let why = call::Refusal::Invalid;
             return self.handle(Input::Refused { attempt, why });
         };
-        self.routes.open(token.clone(), attempt);
+        self.routes.open(token, attempt);
         self.attempts.open(attempt, &token, &url, &self.from, &to);
         let from = self.from.clone();
         self.ask_service(|rest| service::place(rest, attempt, from, to, url));
@@ -873,7 +873,7 @@ impl Daemon {
 
     fn retry_held(&mut self) {
         let mut held = std::mem::take(&mut self.held).into_iter();
-        while let Some(update) = held.next() {
+        for update in held.by_ref() {
             if let Err(Refused::Full(back) | Refused::Stopped(back)) = self.store.write(update) {
                 self.held.push(back);
                 break;

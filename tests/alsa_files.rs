@@ -245,6 +245,39 @@ fn packets_of_the_engine_wake_the_media_runtime() {
 }
 
 #[test]
+fn an_engine_slower_than_the_card_leaves_time_for_others() {
+    struct Slow;
+    impl Slow {
+        fn compute() {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(15) {}
+        }
+    }
+    impl Sound for Slow {
+        fn capture(&mut self, _: &[i16]) -> usize {
+            Self::compute();
+            0
+        }
+        fn render(&mut self, _: &mut [i16]) {
+            Self::compute();
+        }
+    }
+    let name = "an_engine_slower_than_the_card_leaves_time_for_others";
+    isolated(name, asound, |_| {
+        let card = alsa::open(&config(Some("null"), Some("null")));
+        let wake = Arc::new(Wake::new().unwrap());
+        let running = card.start(Slow, wake, Arc::new(Trace::default())).unwrap();
+        let began = Instant::now();
+        // Twice as long as the kernel lets a real-time thread go on.
+        while running.stats.overloads() < 10 {
+            assert!(began.elapsed() < HANG);
+            std::thread::yield_now();
+        }
+        assert!(running.stop());
+    });
+}
+
+#[test]
 fn a_hung_audio_thread_is_left_behind() {
     struct Hung(Receiver<()>);
     impl Sound for Hung {

@@ -33,13 +33,13 @@ pub(super) const STACK: usize = 256 * 1024;
 /// What a card turns: samples in, samples out. [`Engine`] is the one the
 /// product has; tests bring their own.
 pub trait Sound: Send + 'static {
-    /// Takes in interleaved samples of the microphone, any number of frames;
+    /// Takes in a period of the microphone, interleaved and of any length;
     /// returns how many packets became ready to send.
     ///
     /// Real time: must not allocate, lock or call the system.
     fn capture(&mut self, mic: &[i16]) -> usize;
 
-    /// Fills interleaved samples for the speaker, any number of frames.
+    /// Fills a period for the speaker, interleaved and of any length.
     ///
     /// Real time: must not allocate, lock or call the system.
     fn render(&mut self, speaker: &mut [i16]);

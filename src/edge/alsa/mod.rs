@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use self::list::{Device, check, list};
+pub use self::list::{Device, Rates, check, list};
 pub use self::pcm::{Fault, Fit};
 use super::card::{Direction, EVENTS, Event, Running, STACK, Sound, Stats};
 use super::realtime::{self, Wake};
