@@ -94,6 +94,12 @@ impl Attempts {
         self.0.iter().find(|a| a.id == id)?.url.as_ref()
     }
 
+    /// Whether an attempt of this process was placed with this URL.
+    pub(super) fn has_url(&self, url: &str) -> bool {
+        let mut urls = self.0.iter().filter_map(|a| a.url.as_ref());
+        urls.any(|own| own.as_str() == url)
+    }
+
     /// What the answer to place-call said.
     pub(super) fn note(&mut self, id: AttemptId, facts: Facts) {
         if let Some(attempt) = self.find(id) {
@@ -255,6 +261,7 @@ fn write_report(row: &mut Row, report: Option<Report>) {
 /// What is added to the stored row of a call that was left up.
 pub(super) fn cleared(row: &Row, how: Cleared, report: Option<Report>) -> Row {
     let mut change = Row::new(row.token.clone());
+    change.call_id.clone_from(&row.call_id);
     write_report(&mut change, report);
     let word = match how {
         Cleared::GivenUp => "left up by an earlier run, and not confirmed as ended",
