@@ -11,7 +11,7 @@ use callbox::edge::store::{Reconciled, Row};
 use callbox::simulator::{Answer, Callee, Fault, Reason, Route, Says, Status, What};
 
 use crate::kit::{
-    Folder, GUARD, Installed, Service, poll, records, says, service_with, stored, talks,
+    Folder, GUARD, Installed, Service, ms, poll, records, says, service_with, stored, talks,
 };
 
 /// An installed device, whose program is started and killed at will.
@@ -129,7 +129,10 @@ fn the_commands_make_a_call_and_end_it() {
     assert_eq!(service.call().status, Status::Completed);
     let list = board.command("calls").arg("list").output().unwrap();
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    assert!(list.contains("cancelled at the device"), "{list}");
+    assert!(
+        list.contains("completed") && list.contains("local"),
+        "{list}"
+    );
     board.kill();
 }
 
@@ -172,6 +175,24 @@ fn a_call_left_up_by_a_killed_process_is_ended_by_the_next() {
     assert_eq!(records(&board.folder), 1);
     let status = board.ask("status");
     assert!(status.contains("orphans ended"), "{status}");
+}
+
+/// A service without hang-up over REST ends a call by the `stop` on its stream
+/// only, so that has to be met although another process asked for it.
+#[test]
+fn a_stream_of_a_killed_process_is_met_and_told_to_stop() {
+    let mut config = service_with(says(Says::Silence));
+    config.service.ends_without_audio = None;
+    config.service.hangup_by_rest = false;
+    config.service.redial_after_loss = Some(ms(200));
+    let service = Service::start(config);
+    let (mut board, call) = in_a_call(&service);
+    board.kill();
+    board.run();
+    service.wait("stop", |e| e.what == What::Stopped);
+    let row = board.closed_record(&call, |row| row.reconciled == Some(Reconciled::Done));
+    assert_eq!(row.service_status.as_deref(), Some("completed"));
+    service.assert_no_call_is_up();
 }
 
 #[test]

@@ -124,3 +124,28 @@ fn a_press_that_is_cancelled_while_nothing_is_known_leaves_no_call() {
     );
     assert_eq!(service.call().status, Status::Canceled);
 }
+
+/// The device looks for calls of an earlier run while it places one of its own.
+#[test]
+fn a_call_that_is_being_placed_is_no_orphan() {
+    let callee = Callee {
+        answer: Answer::After(ms(2000)),
+        ..talks(1)
+    };
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::List, Fault::Status(503), 3);
+    service.handle.fault(Route::Place, Fault::Slow(ms(3500)), 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    let placed = service.wait_status(Status::Initiated).at;
+    service.wait("the search for orphans", |e| {
+        let list = matches!(&e.what, What::Request { line, status: Some(200) } if line.ends_with("/calls"));
+        list && e.at > placed
+    });
+    device.wait_for(Phase::Answered);
+    device.hears();
+    assert_eq!(device.counter("orphans_ended"), 0);
+    assert!(service.handle.hang_up(&service.call().id));
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
