@@ -714,7 +714,8 @@ impl Daemon {
             return;
         };
         let to = target.to.clone();
-        let url = self.token().and_then(|token| {
+        let token = self.attempts.token(attempt).or_else(|| self.token());
+        let url = token.and_then(|token| {
             let url = format!("{}{}", self.public_url.as_str(), token.media_path());
             Some((token, WsUrl::parse(&url).ok()?))
         });

@@ -217,7 +217,13 @@ fn a_call_placed_as_the_process_died_is_ended_by_the_next() {
     service.handle.fault(Route::Place, Fault::TimeOutAfter, 1);
     let row = killed_while_placing(&service, 1);
     assert_eq!(service.call().status, Status::Canceled);
-    assert_eq!(row.call_id.unwrap().as_str(), service.call().id);
+    let name = row.call_id.as_ref().map(|id| id.as_str().to_owned());
+    assert_eq!(
+        name,
+        Some(service.call().id),
+        "{row:?}\n{}",
+        service.journal()
+    );
     assert_eq!(row.service_status.as_deref(), Some("canceled"));
     assert_eq!(row.reconciled, Some(Reconciled::Done));
 }

@@ -125,6 +125,33 @@ fn a_press_that_is_cancelled_while_nothing_is_known_leaves_no_call() {
     assert_eq!(service.call().status, Status::Canceled);
 }
 
+/// Its record was begun before its request was.
+#[test]
+fn a_press_that_waited_for_orphans_is_looked_up_like_any_other() {
+    let callee = Callee {
+        answer: Answer::After(ms(3000)),
+        ..talks(1)
+    };
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::List, Fault::Slow(ms(500)), 2);
+    service.handle.fault(Route::Place, Fault::TimeOutAfter, 1);
+    let mut device = Device::start(&service, impatient);
+    device.press();
+    device.wait_for(Phase::Ringing);
+    assert!(
+        service.call().status != Status::Answered,
+        "found by its stream"
+    );
+    device.hang_up();
+    let record = device.record();
+    let call = service.call();
+    assert_eq!(record.call_id.unwrap().as_str(), call.id);
+    assert_eq!(record.client_websocket_url, call.url);
+    assert!(record.to_number.is_some() && record.from_number.is_some());
+    assert_eq!(call.status, Status::Canceled);
+    assert_eq!(device.records(), 1);
+}
+
 /// The device looks for calls of an earlier run while it places one of its own.
 #[test]
 fn a_call_that_is_being_placed_is_no_orphan() {
