@@ -184,13 +184,19 @@ fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
 #[test]
 fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
     let words = sound::words(sound::PAUSE, LINE_RATE);
-    let service = Service::start(service_with(says(Says::SpeechThenNoMedia(words.into()))));
+    let service = Service::start(service_with(says(Says::SpeechThenNoMedia(
+        words.clone().into(),
+    ))));
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
-    let answered = Instant::now();
+    let up = service.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
     device.wait_for(Phase::OneWay);
-    eprintln!("one way shown {:?} after the answer", answered.elapsed());
+    let last_word = service.began + up.at + sound::length(words.len());
+    eprintln!(
+        "one way is shown {:?} after the last packet",
+        last_word.elapsed()
+    );
     assert_eq!(device.counter("one_way_audio"), 1);
     let call = service.call();
     assert_eq!(
