@@ -227,6 +227,8 @@ struct Daemon {
     attached: Option<SocketId>,
     /// The button whose latest press began a call.
     began: Option<ButtonId>,
+    /// What the visitor is shown.
+    shown: Phase,
     stopped: bool,
 
     rest: Rest,
@@ -331,6 +333,7 @@ impl Daemon {
             waiting: HashMap::new(),
             attached: None,
             began: None,
+            shown: Phase::Idle,
             stopped: false,
             rest,
             answers: answers_tx,
@@ -518,11 +521,7 @@ impl Daemon {
             self.signal(Signal::Busy);
             return;
         }
-        let resting = matches!(
-            self.call.phase(),
-            Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
-        );
-        self.began = resting.then_some(button);
+        self.began = is_at_rest(self.call.phase()).then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));
@@ -805,7 +804,8 @@ impl Daemon {
     fn show(&mut self, phase: Phase) {
         tracing::info!("{}", status::words(phase));
         self.event("call", status::words(phase));
-        let (show, tone) = face_of(phase);
+        let (show, tone) = face_of(phase, self.shown);
+        self.shown = phase;
         self.media.show(show);
         self.engine.push(Command::Tone(tone));
         self.notice(Notice::Phase(phase));
@@ -940,8 +940,16 @@ impl Daemon {
     }
 }
 
-/// The lamp and the tone of each phase.
-fn face_of(phase: Phase) -> (Show, Tone) {
+/// Whether nothing is up, and a press would begin a call.
+fn is_at_rest(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
+    )
+}
+
+/// The lamp and the tone of a phase, and of the one `before` it.
+fn face_of(phase: Phase, before: Phase) -> (Show, Tone) {
     match phase {
         Phase::Idle => (Show::Idle, Tone::Silence),
         Phase::Pressed => (Show::Pressed, Tone::Pressed),
@@ -953,6 +961,25 @@ fn face_of(phase: Phase) -> (Show, Tone) {
         Phase::Ended => (Show::Idle, Tone::Ended),
         Phase::Failed => (Show::Failed, Tone::Failed),
         Phase::Limited => (Show::Limited, Tone::Limited),
+        // Nobody stands there when the line goes at night: the lamp will do.
+        Phase::Offline if is_at_rest(before) => (Show::Offline, Tone::Silence),
         Phase::Offline => (Show::Offline, Tone::Offline),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_goes_at_rest_is_shown_and_not_sounded() {
+        for before in [Phase::Idle, Phase::Ended, Phase::Failed, Phase::Offline] {
+            let face = face_of(Phase::Offline, before);
+            assert_eq!(face, (Show::Offline, Tone::Silence), "{before:?}");
+        }
+        for before in [Phase::Pressed, Phase::Dialing, Phase::Ending] {
+            let face = face_of(Phase::Offline, before);
+            assert_eq!(face, (Show::Offline, Tone::Offline), "{before:?}");
+        }
     }
 }
