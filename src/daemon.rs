@@ -242,6 +242,8 @@ struct Daemon {
     held: Vec<Update>,
     leftovers: Leftovers,
     clock: WallClock,
+    /// When the limits' memory was saved, until its age is known.
+    limits_saved: Option<Stamp>,
     online: Option<bool>,
     health: Health,
     trace: Arc<Trace>,
@@ -259,8 +261,7 @@ impl Daemon {
         let trace = Arc::new(Trace::default());
         let (store, opened) = StoreHandle::open(setup.store.clone(), Arc::clone(&trace))?;
         let clock = WallClock::new(opened.kept.get(CLOCK).and_then(|text| Stamp::parse(text)));
-        let reading = clock.read(Stamp::system(), None);
-        let limits = attempts::limits_from(opened.kept.get(LIMITS), reading);
+        let (limits, limits_saved) = attempts::limits_from(opened.kept.get(LIMITS));
 
         let rest = Rest::new(setup.rest, Arc::clone(&trace))?;
         let routes = Routes::default();
@@ -345,6 +346,7 @@ impl Daemon {
             held: Vec::new(),
             leftovers,
             clock,
+            limits_saved,
             online: None,
             health: Health::new(started),
             trace,
@@ -598,6 +600,7 @@ impl Daemon {
     }
 
     fn on_answered(&mut self, answered: Answered) {
+        self.age_limits();
         match answered {
             Answered::Call(input) => self.handle(input),
             Answered::Placed {
@@ -618,6 +621,18 @@ impl Daemon {
                     self.write_reconciled(row);
                 }
             }
+        }
+    }
+
+    /// The service's first answer says what time it is, and so for how long
+    /// the device was off.
+    fn age_limits(&mut self) {
+        let reading = self.reading();
+        if let Some(saved) = self.limits_saved.filter(|_| reading.trusted) {
+            let since = reading.stamp.since(saved);
+            self.call
+                .age_limits(since.saturating_sub(self.started.elapsed()));
+            self.limits_saved = None;
         }
     }
 
@@ -720,6 +735,8 @@ impl Daemon {
         self.attempts.open(attempt, &token, &url, &self.from, &to);
         let from = self.from.clone();
         self.ask_service(|rest| service::place(rest, attempt, from, to, url));
+        // A process that dies in each call must not forget them.
+        self.keep_state();
     }
 
     fn look(&self, attempt: AttemptId) {

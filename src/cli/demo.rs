@@ -281,6 +281,9 @@ fn configure(base_url: &str, out: &Path) -> Result<(PathBuf, Setup), Failure> {
          [[button]]\n\
          name = \"door\"\n\
          to = \"{CALLEE}\"\n\n\
+         [limits]\n\
+         calls = 100\n\
+         minutes = 100\n\n\
          [store]\n\
          path = {store}\n\n\
          [control]\n\
