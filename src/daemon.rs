@@ -55,7 +55,7 @@ use crate::trace::{Counter, Trace};
 use crate::units::{AttemptId, ButtonId, E164, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
-use crate::wire::rest::{Call as Listed, WsUrl};
+use crate::wire::rest::{ApiError, Call as Listed, Next, WsUrl};
 
 use attempts::Attempts;
 use health::Health;
@@ -245,6 +245,8 @@ struct Daemon {
     /// When the limits' memory was saved, until its age is known.
     limits_saved: Option<Stamp>,
     online: Option<bool>,
+    /// What the service last said against us, until it says nothing.
+    complaint: String,
     health: Health,
     trace: Arc<Trace>,
     started: Instant,
@@ -348,6 +350,7 @@ impl Daemon {
             clock,
             limits_saved,
             online: None,
+            complaint: String::new(),
             health: Health::new(started),
             trace,
             started,
@@ -609,13 +612,21 @@ impl Daemon {
                 input,
             } => {
                 self.attempts.note(attempt, facts);
-                if let Input::Placed { call, .. } = &input {
-                    self.routes.expect(attempt, call.clone());
+                match &input {
+                    Input::Placed { call, .. } => {
+                        self.routes.expect(attempt, call.clone());
+                        self.set_online(true);
+                    }
+                    Input::Refused {
+                        why: call::Refusal::Offline,
+                        ..
+                    } => self.set_online(false),
+                    _ => {}
                 }
                 self.handle(input);
             }
             Answered::Listed(calls) => self.on_listed(&calls),
-            Answered::Online(online) => self.set_online(online),
+            Answered::Reached(result) => self.on_reached(result),
             Answered::Reconciled(rows) => {
                 for row in rows {
                     self.write_reconciled(row);
@@ -765,6 +776,34 @@ impl Daemon {
 
     fn keep_warm(&self) {
         self.ask_service(service::keep_warm);
+    }
+
+    fn on_reached(&mut self, result: Result<bool, ApiError>) {
+        match result {
+            Ok(true) => {
+                self.complaint.clear();
+                self.set_online(true);
+            }
+            // The line is in use: whoever uses it will know.
+            Ok(false) => {}
+            Err(error) if error.next() == Next::CheckNetwork => {
+                tracing::debug!("the service is not reached: {error}");
+                self.set_online(false);
+            }
+            // A service that says no is reached all the same.
+            Err(error) => {
+                self.set_online(true);
+                self.complain(error.to_string());
+            }
+        }
+    }
+
+    /// Says what is wrong with the service once, not at every request.
+    fn complain(&mut self, what: String) {
+        if self.complaint != what {
+            tracing::warn!("{what}");
+            self.complaint = what;
+        }
     }
 
     fn set_online(&mut self, online: bool) {
