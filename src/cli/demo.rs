@@ -161,6 +161,8 @@ impl Demo {
     /// One press, and what follows from it, to the closed record.
     fn call(&mut self) -> Result<(), Failure> {
         self.calls += 1;
+        // What happened since the last call is no part of this one's story.
+        while self.notices.try_recv().is_ok() {}
         self.started = Instant::now();
         self.say("a finger on the button");
         if !self.finger.push(PUSH) {
