@@ -78,10 +78,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The press line is used this often, so that it stays open: below the 60 s
 /// that `edge::rest` trusts it for.
 const KEEP_WARM: Duration = Duration::from_secs(45);
-/// From being told to stop until the process may end: hang up, record, flush.
-const STOP_WITHIN: Duration = Duration::from_millis(1500);
-/// For the store's last commit, and for the card's last period.
-const FLUSH_WITHIN: Duration = Duration::from_millis(400);
+/// From being told to stop until the loop ends in any case. A little more than
+/// the call takes to give up by itself, so that its last record is written.
+const STOP_WITHIN: Duration = Duration::from_millis(1600);
+/// For the store's last commit.
+const FLUSH_WITHIN: Duration = Duration::from_millis(350);
 
 /// A button, as the call needs to know it.
 #[derive(Debug, Clone)]
@@ -229,6 +230,8 @@ struct Daemon {
     began: Option<ButtonId>,
     /// What the visitor is shown.
     shown: Phase,
+    /// When the loop ends, since somebody said stop.
+    stopping: Option<Instant>,
     stopped: bool,
 
     rest: Rest,
@@ -337,6 +340,7 @@ impl Daemon {
             attached: None,
             began: None,
             shown: Phase::Idle,
+            stopping: None,
             stopped: false,
             rest,
             answers: answers_tx,
@@ -370,7 +374,6 @@ impl Daemon {
 
     async fn run(mut self, mut inlets: Inlets, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut stopping = None;
         let mut round = interval(ROUND);
         let mut warm = interval(KEEP_WARM);
         self.health.ready();
@@ -378,7 +381,7 @@ impl Daemon {
         let mut due = self.drain();
         while !self.stopped {
             let now = Instant::now();
-            let wake_at = [due, stopping].into_iter().flatten().min();
+            let wake_at = [due, self.stopping].into_iter().flatten().min();
             let wake_at = wake_at.unwrap_or(now + ROUND);
             tokio::select! {
                 Some(output) = inlets.panel.recv() => self.on_panel(output),
@@ -390,14 +393,14 @@ impl Daemon {
                 _ = warm.tick() => self.keep_warm(),
                 _ = round.tick() => self.on_round(),
                 () = sleep_until(wake_at.into()) => self.handle(Input::Tick),
-                () = &mut stop, if stopping.is_none() => {
-                    stopping = Some(Instant::now() + STOP_WITHIN);
+                () = &mut stop, if self.stopping.is_none() => {
+                    self.stopping = Some(Instant::now() + STOP_WITHIN);
                     self.health.stopping();
                     self.handle(Input::Shutdown);
                 }
             }
             due = self.drain();
-            if stopping.is_some_and(|at| Instant::now() >= at) {
+            if self.stopping.is_some_and(|at| Instant::now() >= at) {
                 tracing::warn!("stopping without the service's word that the call is over");
                 break;
             }
@@ -519,12 +522,21 @@ impl Daemon {
         }
     }
 
+    fn takes_no_press(&self) -> Option<&'static str> {
+        if self.stopping.is_some() {
+            Some("callbox is ending")
+        } else if self.held.len() >= HELD_RECORDS {
+            Some("the store is too slow to take its record")
+        } else {
+            None
+        }
+    }
+
     fn press(&mut self, button: ButtonId, qualified_in: Duration) {
-        if self.held.len() >= HELD_RECORDS {
-            tracing::error!("the press is refused: the store is too slow to take its record");
+        if let Some(why) = self.takes_no_press() {
+            tracing::warn!("the press is refused: {why}");
             self.trace.count(Counter::PressesRefused);
-            self.signal(Signal::Busy);
-            return;
+            return self.signal(Signal::Busy);
         }
         self.began = is_at_rest(self.call.phase()).then_some(button);
         self.event("panel", "press");
@@ -697,6 +709,9 @@ impl Daemon {
                 names.join(", ")
             ));
         };
+        if let Some(why) = self.takes_no_press() {
+            return Err(format!("the press is refused: {why}"));
+        }
         // A panel has at most 16 buttons.
         self.press(ButtonId(index as u8), Duration::ZERO);
         Ok(serde_json::json!({ "button": self.buttons[index].name }))
@@ -897,7 +912,12 @@ impl Daemon {
         how: call::Cleared,
         report: Option<call::Report>,
     ) {
-        tracing::warn!(%call, ?how, "a call left up earlier is off the line");
+        match how {
+            call::Cleared::GivenUp => {
+                tracing::error!(%call, "a call left up earlier could not be ended: it may still be up");
+            }
+            _ => tracing::warn!(%call, ?how, "a call left up earlier is off the line"),
+        }
         let rows = self.leftovers.rows().chain(self.attempts.last_rows());
         let of_call = |row: &&Row| row.call_id.as_ref() == Some(call);
         let change = rows
