@@ -157,3 +157,14 @@ fn a_service_that_comes_back_takes_the_next_press() {
     assert!(service.handle.hang_up(&service.call().id));
     device.record();
 }
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Service::start(service_with(talks(1)));
+    let service = Service::start(service_with(talks(1)));
+    let to = format!("{}/place-call", elsewhere.handle.base_url());
+    service.handle.fault(Route::Place, Fault::Redirect(to), 1);
+    let record = refused(&service, Phase::Failed);
+    assert_eq!(record.http_status, Some(302));
+    assert_eq!(elsewhere.posts(), 0);
+}

@@ -2,7 +2,7 @@
 //! the call at the service is never forgotten.
 
 use callbox::call::Phase;
-use callbox::simulator::{Line, Reason, Says, Stall, Status, What};
+use callbox::simulator::{Announce, ContextShape, Line, Reason, Says, Stall, Status, What};
 
 use crate::kit::{Device, Service, is_heard, ms, says, service_with, talks};
 use crate::sound::{self, LINE_RATE, chirp};
@@ -212,4 +212,50 @@ fn a_socket_that_opens_when_the_call_is_over_is_not_the_next_calls() {
     }
     assert_eq!(device.records(), 2);
     assert_eq!(service.count(media_up), 2);
+}
+
+/// The other shape of every message that has two.
+#[test]
+fn an_older_service_is_understood() {
+    let mut config = service_with(talks(6));
+    config.service.context = ContextShape::Older;
+    config.service.announce = Announce::Nothing;
+    config.service.connected_frame = false;
+    config.service.numbers_as_text = true;
+    config.service.hangup_by_rest = false;
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears();
+    let call = service.call();
+    is_heard(&device, &service, &call.id);
+    // Without hang-up over REST, `stop` on the stream ends it.
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(
+        record.local_reason.as_deref(),
+        Some("cancelled at the device")
+    );
+    assert_eq!(record.service_status.as_deref(), Some("completed"));
+    assert_eq!(service.call().status, Status::Completed);
+    assert_eq!(service.count(|what| *what == What::Stopped), 1);
+}
+
+#[test]
+fn a_stream_of_another_encoding_ends_the_call_with_a_reason() {
+    let mut config = service_with(talks(1));
+    config.service.announce = Announce::Other {
+        encoding: "L16".into(),
+        sample_rate: 16_000,
+    };
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    let why = record.local_reason.unwrap();
+    assert!(why.contains("a kind of sound"), "{why}");
+    assert_eq!(service.call().status, Status::Completed);
 }

@@ -5,7 +5,7 @@ use callbox::daemon::Setup;
 use callbox::edge::store::Reconciled;
 use callbox::simulator::{Answer, Callee, Fault, Route, Status, What};
 
-use crate::kit::{Device, Service, is_heard, ms, service_with, talks};
+use crate::kit::{Device, GUARD, Service, is_heard, ms, service_with, talks};
 
 fn impatient(setup: &mut Setup) {
     setup.rest.timeouts.place = ms(400);
@@ -175,4 +175,47 @@ fn a_call_that_is_being_placed_is_no_orphan() {
     assert!(service.handle.hang_up(&service.call().id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_looked_up() {
+    found_all_the_same(Fault::Truncated);
+}
+
+#[test]
+fn an_answer_without_end_is_looked_up() {
+    found_all_the_same(Fault::Oversized(10 << 20));
+}
+
+/// The call was made; its answer is of no use.
+#[track_caller]
+fn found_all_the_same(fault: Fault) {
+    let callee = Callee::absent(Answer::RingsOut(GUARD));
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::Place, fault, 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Ringing);
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(record.call_id.unwrap().as_str(), service.call().id);
+    assert!(record.http_error.is_some());
+    assert_eq!(service.call().status, Status::Canceled);
+    assert_eq!(service.posts(), 1);
+}
+
+/// The fault may have struck after the carrier was asked.
+#[test]
+fn a_server_error_is_no_refusal() {
+    let service = Service::start(service_with(talks(1)));
+    service.handle.fault(Route::Place, Fault::Status(500), 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Dialing);
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    let why = "no answer to place-call, and no call was found";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(record.http_status, Some(500));
+    assert_eq!(service.posts(), 1);
 }
