@@ -107,18 +107,6 @@ fn asked_to_wait(record: &Row) {
 }
 
 #[test]
-fn a_captive_portal_is_no_call_once_the_list_shows_none() {
-    let service = Service::start(service_with(talks(1)));
-    service.handle.fault(Route::Place, Fault::CaptivePortal, 1);
-    let record = refused(&service, Phase::Failed);
-    let why = "no answer to place-call, and no call was found";
-    assert_eq!(record.local_reason.as_deref(), Some(why));
-    let said = record.http_error.unwrap();
-    assert!(said.contains("web page"), "{said}");
-    assert!(service.handle.calls().is_empty());
-}
-
-#[test]
 fn a_service_out_of_reach_is_shown_before_and_after_a_press() {
     let nobody = TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -18,7 +18,7 @@ fn goes_on(service: &Service, mut device: Device) {
     let call = service.call();
     let from = device.heard().len();
     device.hears_after(from);
-    is_heard(&device, &service, &call.id);
+    is_heard(&device, service, &call.id);
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     let record = device.reconciled(&record);
@@ -115,12 +115,12 @@ fn a_call_that_is_answered_and_brings_no_stream_is_hung_up() {
 #[test]
 fn what_a_stall_held_back_is_not_replayed() {
     let every = sound::PAUSE + sound::CHIRP;
-    let (stall, back) = (3.2, 1.0 + 2.0);
-    let said = 10;
+    let (stall, back) = (2.2, 1.0 + 2.0);
+    let said = 8;
     let mut config = service_with(talks(said));
     config.line = Line {
         stall: Some(Stall {
-            at: ms(3200),
+            at: ms(2200),
             lasts: ms(1000),
             every: None,
         }),
@@ -133,10 +133,10 @@ fn what_a_stall_held_back_is_not_replayed() {
     let first = device.hears();
     let up = service.wait("the socket", |e| media_up(&e.what)).at;
     let up = (up - service.wait_status(Status::Answered).at).as_secs_f64();
-    // Ten are said; those after the stall are all the story needs.
+    // Those after the stall are all the story needs.
     let last = first + ((said - 2) as f64 * every * f64::from(LINE_RATE)) as usize;
     device.wait_until("the last words", |device| {
-        device.heard().len() > last + 16_000
+        device.heard().len() > last + 4_000
     });
     let call = service.call();
     assert!(service.handle.hang_up(&call.id));
@@ -164,7 +164,7 @@ fn what_a_stall_held_back_is_not_replayed() {
             assert!(late(at) < 0.1, "words {place} are {:.3} s late", late(at));
         }
     }
-    assert!(places.iter().any(|place| *place >= 7), "{places:?}");
+    assert!(places.iter().any(|place| *place >= 5), "{places:?}");
     assert!(record.skipped_ms.unwrap() > 0 || record.concealed_ms.unwrap() > 0);
 }
 

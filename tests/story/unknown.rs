@@ -65,26 +65,6 @@ fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
 }
 
 #[test]
-fn a_request_that_was_lost_is_looked_for_and_never_repeated() {
-    let service = Service::start(service_with(talks(1)));
-    service.handle.fault(Route::Place, Fault::TimeOutBefore, 1);
-    let mut device = Device::start(&service, impatient);
-    device.press();
-    device.wait_for(Phase::Failed);
-    let record = device.record();
-    let why = "no answer to place-call, and no call was found";
-    assert_eq!(record.local_reason.as_deref(), Some(why));
-    assert_eq!(record.call_id, None);
-    assert_eq!(
-        device.reconciled(&record).reconciled,
-        Some(Reconciled::Absent)
-    );
-    assert_eq!(service.posts(), 1);
-    assert!(service.handle.calls().is_empty());
-    assert_eq!(device.counter("unknown_outcomes"), 1);
-}
-
-#[test]
 fn a_stream_before_the_answer_of_place_call_is_the_call() {
     let service = Service::start(service_with(talks(1)));
     service.handle.fault(Route::Place, Fault::Slow(ms(2500)), 1);
@@ -204,18 +184,38 @@ fn found_all_the_same(fault: Fault) {
     assert_eq!(service.posts(), 1);
 }
 
-/// The fault may have struck after the carrier was asked.
+/// All three are looked for as long as a call could come up: side by side.
 #[test]
-fn a_server_error_is_no_refusal() {
+fn a_press_without_an_answer_or_a_call_fails_and_is_not_repeated() {
+    let faults = [
+        (Fault::TimeOutBefore, None, "no answer within"),
+        // It may have struck after the carrier was asked.
+        (Fault::Status(500), Some(500), "500"),
+        (Fault::CaptivePortal, None, "web page"),
+    ];
+    std::thread::scope(|stories| {
+        for (fault, status, said) in faults {
+            stories.spawn(move || never_made(fault, status, said));
+        }
+    });
+}
+
+fn never_made(fault: Fault, status: Option<u16>, said: &str) {
     let service = Service::start(service_with(talks(1)));
-    service.handle.fault(Route::Place, Fault::Status(500), 1);
-    let mut device = Device::start(&service, |_| {});
+    service.handle.fault(Route::Place, fault, 1);
+    let mut device = Device::start(&service, impatient);
     device.press();
     device.wait_for(Phase::Dialing);
     device.wait_for(Phase::Failed);
     let record = device.record();
     let why = "no answer to place-call, and no call was found";
     assert_eq!(record.local_reason.as_deref(), Some(why));
-    assert_eq!(record.http_status, Some(500));
+    assert_eq!((record.http_status, &record.call_id), (status, &None));
+    let error = record.http_error.as_deref().unwrap();
+    assert!(error.contains(said), "{error}");
+    let record = device.reconciled(&record);
+    assert_eq!(record.reconciled, Some(Reconciled::Absent));
+    assert_eq!(device.counter("unknown_outcomes"), 1);
     assert_eq!(service.posts(), 1);
+    assert!(service.handle.calls().is_empty());
 }
