@@ -21,6 +21,7 @@
 mod attempts;
 mod health;
 mod media;
+mod orphans;
 mod reconcile;
 mod service;
 mod status;
@@ -54,12 +55,13 @@ use crate::trace::{Counter, Trace};
 use crate::units::{AttemptId, ButtonId, E164, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
-use crate::wire::rest::WsUrl;
+use crate::wire::rest::{Call as Listed, WsUrl};
 
 use attempts::Attempts;
 use health::Health;
 use media::Media;
 pub use media::{Face, Lines};
+use orphans::Leftovers;
 use service::Answered;
 
 /// REST answers that wait for the loop. A task waits when it is full.
@@ -236,7 +238,7 @@ struct Daemon {
     store: StoreHandle,
     /// What the store's full queue handed back, oldest first.
     held: Vec<Update>,
-    unfinished: Vec<Row>,
+    leftovers: Leftovers,
     clock: WallClock,
     online: Option<bool>,
     health: Health,
@@ -306,6 +308,15 @@ impl Daemon {
             Arc::clone(&trace),
         )?;
 
+        // A stream of an earlier run is met, and told to stop.
+        for row in &opened.unfinished {
+            if let Some(token) = Token::parse(&row.token) {
+                routes.open(token, AttemptId(0));
+            }
+        }
+        let prefix = format!("{}/media/", setup.public_url.as_str());
+        let leftovers = Leftovers::new(opened.unfinished, prefix);
+
         let (answers_tx, answers) = mpsc::channel(ANSWERS);
         let daemon = Self {
             buttons: setup.buttons,
@@ -329,7 +340,7 @@ impl Daemon {
             stats,
             store,
             held: Vec::new(),
-            unfinished: opened.unfinished,
+            leftovers,
             clock,
             online: None,
             health: Health::new(started),
@@ -437,7 +448,7 @@ impl Daemon {
             Output::HangUp { attempt, call } => {
                 self.ask_service(|rest| service::hang_up(rest, attempt, call));
             }
-            Output::ListOrphans => self.list_orphans(),
+            Output::ListOrphans => self.ask_service(orphans::list),
             Output::Attach { attempt, socket } => self.attach(attempt, socket),
             Output::Stop { socket } => self.stop_stream(socket),
             Output::Close { socket } => self.close_stream(socket),
@@ -601,6 +612,7 @@ impl Daemon {
                 }
                 self.handle(input);
             }
+            Answered::Listed(calls) => self.on_listed(&calls),
             Answered::Online(online) => self.set_online(online),
             Answered::Reconciled(rows) => {
                 for row in rows {
@@ -608,6 +620,22 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    fn on_listed(&mut self, calls: &[Listed]) {
+        let is_present = |url: &str| self.attempts.has_url(url);
+        let (up, closed) = self.leftovers.sort(calls, is_present);
+        if !closed.is_empty() {
+            tracing::warn!(
+                records = closed.len(),
+                "closed what an earlier run left open"
+            );
+            self.health.call_closed();
+        }
+        for row in closed {
+            self.write(Update::record(row));
+        }
+        self.handle(Input::Orphans(up));
     }
 
     fn on_card(&mut self, event: &card::Event) {
@@ -679,7 +707,8 @@ impl Daemon {
             return;
         };
         let to = target.to.clone();
-        let url = self.token().and_then(|token| {
+        let token = self.attempts.token(attempt).or_else(|| self.token());
+        let url = token.and_then(|token| {
             let url = format!("{}{}", self.public_url.as_str(), token.media_path());
             Some((token, WsUrl::parse(&url).ok()?))
         });
@@ -699,12 +728,6 @@ impl Daemon {
             let url = url.clone();
             self.ask_service(|rest| service::look(rest, attempt, url));
         }
-    }
-
-    fn list_orphans(&self) {
-        let rows = self.unfinished.clone();
-        let prefix = format!("{}/media/", self.public_url.as_str());
-        self.ask_service(|rest| service::orphans(rest, rows, prefix));
     }
 
     /// Has one request done beside the loop; its answer comes back to it.
@@ -819,7 +842,7 @@ impl Daemon {
         report: Option<call::Report>,
     ) {
         tracing::warn!(%call, ?how, "a call left up earlier is off the line");
-        let rows = self.unfinished.iter().chain(self.attempts.last_rows());
+        let rows = self.leftovers.rows().chain(self.attempts.last_rows());
         let of_call = |row: &&Row| row.call_id.as_ref() == Some(call);
         let change = rows
             .into_iter()
@@ -827,6 +850,7 @@ impl Daemon {
             .map(|row| attempts::cleared(row, how, report));
         if let Some(change) = change {
             self.write(Update::record(change));
+            self.health.call_closed();
         }
     }
 

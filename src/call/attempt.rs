@@ -643,9 +643,8 @@ impl Attempt {
         if self.state == State::Closed {
             return;
         }
-        if self.report != Some(report) {
-            self.report = Some(report);
-        }
+        self.report = Some(report);
+        self.note(|record, _| record.report = Some(report), cx);
         match (report.status, self.state) {
             (status, _) if status.is_terminal() => self.on_terminal(report, cx),
             (Status::Ringing, State::Dialing) => {

@@ -48,7 +48,7 @@ pub struct Record {
     pub drops: u32,
     /// Close code of the last drop, if it had one.
     pub close_code: Option<u16>,
-    /// Times nothing was heard from the far end for three seconds.
+    /// Times nothing was heard from the far end for `one_way_after`.
     pub one_way: u32,
     /// Whether the place-call answer was missing and had to be looked up.
     pub outcome_unknown: bool,

@@ -65,22 +65,31 @@ impl Attempts {
         from: &E164,
         to: &E164,
     ) {
-        let row = Row {
-            client_websocket_url: Some(url.as_str().to_owned()),
-            from_number: Some(from.clone()),
-            to_number: Some(to.clone()),
-            ..Row::new(token.as_str())
+        if self.find(id).is_none() {
+            self.push(id, Row::new(token.as_str()));
+        }
+        let Some(attempt) = self.find(id) else {
+            unreachable!("it was pushed just now")
         };
-        self.push(id, Some(url.clone()), row);
+        attempt.url = Some(url.clone());
+        attempt.row.client_websocket_url = Some(url.as_str().to_owned());
+        attempt.row.from_number = Some(from.clone());
+        attempt.row.to_number = Some(to.clone());
     }
 
-    fn push(&mut self, id: AttemptId, url: Option<WsUrl>, row: Row) {
+    /// The token of an attempt whose record was begun before its request: the
+    /// press had to wait.
+    pub(super) fn token(&self, id: AttemptId) -> Option<Token> {
+        Token::parse(&self.0.iter().find(|a| a.id == id)?.row.token)
+    }
+
+    fn push(&mut self, id: AttemptId, row: Row) {
         if self.0.len() == ROUTES_MAX {
             self.0.pop_front();
         }
         self.0.push_back(Attempt {
             id,
-            url,
+            url: None,
             row,
             sound_before: None,
             sound_is_final: false,
@@ -92,6 +101,12 @@ impl Attempts {
     /// The URL an attempt was placed with.
     pub(super) fn url(&self, id: AttemptId) -> Option<&WsUrl> {
         self.0.iter().find(|a| a.id == id)?.url.as_ref()
+    }
+
+    /// Whether an attempt of this process was placed with this URL.
+    pub(super) fn has_url(&self, url: &str) -> bool {
+        let mut urls = self.0.iter().filter_map(|a| a.url.as_ref());
+        urls.any(|own| own.as_str() == url)
     }
 
     /// What the answer to place-call said.
@@ -135,11 +150,11 @@ impl Attempts {
         random: &SystemRandom,
     ) -> Row {
         if self.find(record.attempt).is_none() {
-            // No request was made of this one: a key is all it needs.
+            // No request was made of this one yet: a key is all it needs.
             let mut bytes = [0; 24];
             _ = random.fill(&mut bytes);
             let row = Row::new(Token::from_random(bytes).as_str());
-            self.push(record.attempt, None, row);
+            self.push(record.attempt, row);
         }
         let Some(attempt) = self.find(record.attempt) else {
             unreachable!("it was pushed just now")
@@ -255,6 +270,7 @@ fn write_report(row: &mut Row, report: Option<Report>) {
 /// What is added to the stored row of a call that was left up.
 pub(super) fn cleared(row: &Row, how: Cleared, report: Option<Report>) -> Row {
     let mut change = Row::new(row.token.clone());
+    change.call_id.clone_from(&row.call_id);
     write_report(&mut change, report);
     let word = match how {
         Cleared::GivenUp => "left up by an earlier run, and not confirmed as ended",

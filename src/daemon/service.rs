@@ -28,6 +28,8 @@ pub(super) enum Answered {
         facts: Facts,
         input: Input,
     },
+    /// The newest calls at the service.
+    Listed(Vec<Call>),
     /// Whether the service was reached.
     Online(bool),
     /// What the service's own records add to rows of the store.
@@ -133,7 +135,7 @@ pub(super) async fn look(rest: Rest, attempt: AttemptId, url: WsUrl) -> Answered
     Answered::Call(Input::Looked { attempt, found })
 }
 
-fn newest_calls() -> ListQuery {
+pub(super) fn newest_calls() -> ListQuery {
     ListQuery::new(LOOK_LIMIT, 0, None).unwrap_or_default()
 }
 
@@ -161,33 +163,6 @@ pub(super) async fn hang_up(rest: Rest, attempt: AttemptId, call: CallId) -> Ans
         }
     };
     Answered::Call(Input::HungUp { attempt, answer })
-}
-
-/// The calls that an earlier run left up: those of its unfinished `rows`, and
-/// any other on a URL that begins with `prefix`, which only this device makes.
-pub(super) async fn orphans(rest: Rest, rows: Vec<Row>, prefix: String) -> Answered {
-    let page = match rest.list(&newest_calls()).await {
-        Ok(page) => page,
-        Err(error) => {
-            tracing::warn!("calls left up earlier could not be looked for: {error}");
-            return Answered::Call(Input::OrphansFailed);
-        }
-    };
-    let ours = |call: &&Call| {
-        call.client_websocket_url
-            .as_ref()
-            .is_some_and(|url| url.starts_with(&prefix))
-            || rows
-                .iter()
-                .any(|row| row.call_id.as_ref() == Some(&call.id))
-    };
-    let up = page
-        .calls
-        .iter()
-        .filter(ours)
-        .filter(|call| !call.is_over());
-    let orphans = up.map(|call| call.id.clone()).collect();
-    Answered::Call(Input::Orphans(orphans))
 }
 
 pub(super) async fn warm(rest: Rest) -> Answered {

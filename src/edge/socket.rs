@@ -263,7 +263,6 @@ impl Hub {
                 upgraded,
             } => {
                 if self.live.is_some() {
-                    self.trace.count(Counter::SocketsTakenOver);
                     self.end(End::Replaced, CloseCode::Normal);
                 }
                 match open(upgraded).await {
@@ -421,9 +420,6 @@ impl Hub {
     /// The socket is of no more use: says so at once, and closes it aside.
     fn end(&mut self, end: End, code: CloseCode) {
         let Some(live) = self.live.take() else { return };
-        if matches!(end, End::Closed(_) | End::Lost(_)) {
-            self.trace.count(Counter::SocketsDropped);
-        }
         self.trace.add(Counter::MediaOut, live.flow.sent.into());
         self.outbox.tell(live.socket, What::Ended(end));
         self.farewells.spawn(async move {

@@ -104,10 +104,30 @@ async fn respond(
     let route = Endpoint::of(&shared.base_path, path).map(|endpoint| endpoint.route());
     let fault = route.and_then(|route| take_fault(&shared, route));
 
+    let mut told = Told {
+        shared: &shared,
+        line,
+        status: None,
+    };
     let result = carry_out(&shared, alive, request, fault).await;
-    let status = result.as_ref().ok().map(|answer| answer.status().as_u16());
-    shared.note(None, What::Request { line, status });
+    told.status = result.as_ref().ok().map(|answer| answer.status().as_u16());
     result
+}
+
+/// Writes a request down when it is dealt with, also when the client did not
+/// wait for that and the task is dropped.
+struct Told<'a> {
+    shared: &'a Shared,
+    line: String,
+    status: Option<u16>,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let status = self.status;
+        self.shared.note(None, What::Request { line, status });
+    }
 }
 
 fn take_fault(shared: &Shared, route: Route) -> Option<Fault> {

@@ -1,0 +1,211 @@
+//! Calls that go as they should, and those that nobody takes.
+
+use std::time::{Duration, Instant};
+
+use callbox::call::Phase;
+use callbox::edge::store::{Reconciled, Row};
+use callbox::simulator::{Answer, Callee, Reason, Says, Status, What};
+
+use crate::kit::{Device, GUARD, Service, is_heard, ms, says, service_with, talks};
+use crate::sound::{self, LINE_RATE};
+
+#[test]
+fn a_press_becomes_a_conversation_and_a_closed_record() {
+    let service = Service::start(service_with(talks(1)));
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Pressed);
+    device.wait_for(Phase::Ringing);
+    device.wait_for(Phase::Answered);
+    let up = service.wait("media up", |e| matches!(e.what, What::MediaUp { .. }));
+    let call = service.call();
+    service.wait("first audio", |e| e.what == What::FirstAudio);
+
+    // One after the other, since the device lets one side speak at a time.
+    let at = device.hears();
+    let played = device.card_began + sound::length(at);
+    let pause = Duration::from_secs_f64(sound::PAUSE);
+    let spoken = service.began + up.at + pause;
+    eprintln!("callee's mouth to speaker: {:?}", played - spoken);
+    device.visitor.speak();
+    let spoken = Instant::now() + Duration::from_secs_f64(sound::VISITORS_PAUSE);
+    let at = is_heard(&device, &service, &call.id);
+    let answered = service.wait_status(Status::Answered).at;
+    let heard = service.began + answered + sound::length(at);
+    eprintln!("microphone to callee's ear: {:?}", heard - spoken);
+
+    assert!(service.handle.hang_up(&call.id));
+    device.wait_for(Phase::Ended);
+    let record = device.record();
+    assert_eq!(record.closed, Some(true));
+    let record = device.reconciled(&record);
+    assert_eq!(record.call_id.as_ref().unwrap().as_str(), call.id);
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+    assert_eq!(record.service_status.as_deref(), Some("completed"));
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
+    assert_eq!(record.reconciled, Some(Reconciled::Done));
+    assert_eq!((record.one_way, record.reconnects), (Some(false), Some(0)));
+    assert_eq!(record.codec.as_deref(), Some("PCMU/8000"));
+    let stamps = [
+        record.pressed_at,
+        record.sent_at,
+        record.accepted_at,
+        record.ringing_at,
+        record.answered_at,
+        record.ended_at,
+    ];
+    assert!(stamps.iter().all(Option::is_some), "{record:?}");
+    assert!(stamps.is_sorted(), "{record:?}");
+    assert!(record.stream_at.is_some() && record.delay_p50_ms.is_some());
+    let service_started = service.call().started_at.unwrap();
+    let said = record.service_started_at.unwrap();
+    let said: jiff::Timestamp = said.parse().unwrap();
+    assert!(said.duration_since(service_started).as_millis_f64().abs() < 1.0);
+    assert_eq!(service.call().status, Status::Completed);
+    assert_eq!(service.call().reason, Some(Reason::Remote));
+    assert_eq!(service.posts(), 1);
+}
+
+#[test]
+fn a_call_nobody_answers_is_hung_up_and_leaves_no_orphan() {
+    let away = Callee::absent(Answer::RingsOut(GUARD));
+    let service = Service::start(service_with(away));
+    let mut device = Device::start(&service, |setup| setup.call.ring_for = ms(900));
+    device.press();
+    device.wait_for(Phase::Ringing);
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("nobody answered"));
+    let record = device.reconciled(&record);
+    assert_eq!(record.service_status.as_deref(), Some("canceled"));
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("local"));
+    assert!(record.ringing_at.is_some() && record.answered_at.is_none());
+    assert_eq!((record.stream_at, record.talk_ms), (None, None));
+    let call = service.call();
+    assert_eq!(
+        (call.status, call.reason),
+        (Status::Canceled, Some(Reason::Local))
+    );
+    let hung_up = |what: &What| matches!(what, What::Request { line, status: Some(200) } if line.ends_with("/hangup"));
+    assert_eq!(service.count(hung_up), 1, "{}", service.journal());
+}
+
+#[test]
+fn a_callee_who_declines_is_told_as_rejected() {
+    let (service, record) = not_taken(Answer::Rejects(ms(300)));
+    assert_eq!(record.local_reason.as_deref(), Some("rejected"));
+    assert_eq!(record.service_status.as_deref(), Some("canceled"));
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("rejected"));
+    assert_eq!(service.call().status, Status::Canceled);
+}
+
+#[test]
+fn a_machine_that_answers_is_told_as_voicemail() {
+    let (service, record) = not_taken(Answer::Voicemail(ms(300)));
+    assert_eq!(record.local_reason.as_deref(), Some("a machine answered"));
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("voicemail"));
+    assert_eq!(service.call().reason, Some(Reason::Voicemail));
+}
+
+#[test]
+fn a_call_the_carrier_cannot_connect_is_told_as_failed() {
+    let (service, record) = not_taken(Answer::Fails(ms(300)));
+    let why = "the service could not connect it";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(record.service_status.as_deref(), Some("failed"));
+    assert_eq!(service.call().status, Status::Failed);
+}
+
+/// One press to a callee who does not talk; the service, and the record when
+/// all is over.
+fn not_taken(answer: Answer) -> (Service, Row) {
+    let mut config = service_with(Callee::absent(answer));
+    config.service.voicemail_detected_after = ms(600);
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Ringing);
+    device.wait_for(Phase::Idle);
+    let record = device.record();
+    let record = device.reconciled(&record);
+    service.assert_no_call_is_up();
+    assert_eq!(service.posts(), 1);
+    assert_eq!(device.records(), 1);
+    (service, record)
+}
+
+#[test]
+fn a_press_in_a_call_is_acknowledged_and_a_later_long_one_cancels() {
+    let service = Service::start(service_with(says(Says::Silence)));
+    let mut device = Device::start(&service, |setup| setup.panel.long_press = ms(700));
+    device.press();
+    device.wait_for(Phase::Answered);
+    service.wait("first audio", |e| e.what == What::FirstAudio);
+    let before = device.heard().len();
+    device.press();
+    device.wait_until("the busy tone", |device| {
+        let heard = device.heard();
+        sound::loudest_at(&heard[before..], 425.0) > 1000.0
+    });
+    assert_eq!(device.counter("presses_in_call"), 1);
+    assert_eq!(device.counter("presses"), 1);
+    assert_eq!(service.call().status, Status::Answered);
+
+    device.press_for(ms(1000));
+    let record = device.record();
+    assert_eq!(
+        record.local_reason.as_deref(),
+        Some("cancelled at the device")
+    );
+    let record = device.reconciled(&record);
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("local"));
+    assert_eq!(service.call().status, Status::Completed);
+    assert_eq!(service.posts(), 1);
+    assert_eq!(device.records(), 1);
+}
+
+#[test]
+fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
+    let service = Service::start(service_with(talks(1)));
+    let mut device = Device::start(&service, |setup| setup.panel.long_press = ms(500));
+    device.press_for(ms(1500));
+    device.wait_for(Phase::Answered);
+    device.hears();
+    device.wait_until("the finger is off", |device| {
+        device.card_began.elapsed() > ms(3000) || device.heard().len() > 24_000
+    });
+    let call = service.call();
+    assert_eq!(call.status, Status::Answered);
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
+
+#[test]
+fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
+    let words = sound::words(sound::PAUSE, LINE_RATE);
+    let service = Service::start(service_with(says(Says::SpeechThenNoMedia(
+        words.clone().into(),
+    ))));
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    let up = service.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
+    device.wait_for(Phase::OneWay);
+    let last_word = service.began + up.at + sound::length(words.len());
+    eprintln!(
+        "one way is shown {:?} after the last packet",
+        last_word.elapsed()
+    );
+    assert_eq!(device.counter("one_way_audio"), 1);
+    let call = service.call();
+    assert_eq!(
+        call.status,
+        Status::Answered,
+        "the visitor may still be heard"
+    );
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    let record = device.reconciled(&record);
+    assert_eq!(record.one_way, Some(true));
+}

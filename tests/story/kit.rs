@@ -1,0 +1,639 @@
+//! A device, a service and a visitor for a story.
+//!
+//! ```text
+//!  test ──press, speak──▶ Device: daemon::run on a thread, virtual panel and card
+//!       ◀─phases, records─┘   ▲
+//!                             │ HTTP and WebSocket over loopback
+//!       ──faults, line─▶ Service: the simulator on a thread
+//!       ◀─events──────────────┘
+//! ```
+//!
+//! Every wait ends when the thing happens; [`GUARD`] only ends a test that
+//! would hang. Each device listens on an address of its own out of 127.0.0.0/8,
+//! so that stories run side by side.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use callbox::audio::engine::{Engine, Format};
+use callbox::call::Phase;
+use callbox::config;
+use callbox::daemon::{self, Face, Hardware, Lines, Notice, Setup, StartSound};
+use callbox::edge::control::ask;
+use callbox::edge::gpio;
+use callbox::edge::panel_inputs::KernelClock;
+use callbox::edge::store::{Query, Reader, Row};
+use callbox::edge::virtual_card::{self, Remote};
+use callbox::edge::virtual_panel::{Finger, VirtualButtons, VirtualLamp, virtual_button};
+use callbox::panel::Level;
+use callbox::simulator::{
+    self, Answer, Callee, Event, Handle, HangsUp, Says, Simulator, Status, What,
+};
+use callbox::wire::control::Request;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::sound;
+
+/// The number on the button: a fictitious one.
+pub(crate) const CALLEE: &str = "+15005550199";
+/// Longer than anything here takes: a story that waits so long has failed.
+pub(crate) const GUARD: Duration = Duration::from_secs(40);
+/// How long a finger stays on the button.
+const PUSH: Duration = Duration::from_millis(60);
+/// The device's card. The slower of the two rates: stories share a small machine.
+const CARD: Format = Format {
+    rate: sound::CARD_RATE,
+    channels: 1,
+};
+
+pub(crate) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A callee who picks up soon, says `words` and stays.
+pub(crate) fn says(words: Says) -> Callee {
+    Callee {
+        answer: Answer::After(ms(300)),
+        says: words,
+        hangs_up: HangsUp::Never,
+    }
+}
+
+/// A callee who picks up soon, says the words of the stories `times` times and stays.
+pub(crate) fn talks(times: usize) -> Callee {
+    let words = sound::words(sound::PAUSE, sound::LINE_RATE);
+    says(Says::Speech(words.repeat(times).into()))
+}
+
+/// A service whose only callee is `callee`.
+pub(crate) fn service_with(callee: Callee) -> simulator::Config {
+    let mut config = simulator::Config {
+        callee,
+        ..simulator::Config::default()
+    };
+    config.service.ring_after = ms(100);
+    config
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A folder of the story's own, removed with what is in it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let name = format!("callbox-story-{}-{}", std::process::id(), unique());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.file(name);
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn unique() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The simulator, until it is dropped.
+pub(crate) struct Service {
+    pub(crate) handle: Handle,
+    /// About when its clock was zero.
+    pub(crate) began: Instant,
+    runtime: Runtime,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Service {
+    pub(crate) fn start(config: simulator::Config) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, started) = mpsc::channel();
+        std::thread::spawn(move || {
+            runtime().block_on(async {
+                let running = Simulator::start(config).await.unwrap();
+                ready.send(running.handle.clone()).unwrap();
+                // Dropped by the story: time to stop.
+                _ = stopped.await;
+                running.stop().await;
+            });
+        });
+        Self {
+            handle: started.recv().unwrap(),
+            began: Instant::now(),
+            runtime: runtime(),
+            _stop: stop,
+        }
+    }
+
+    /// The first event from the very beginning that `wanted` says yes to.
+    #[track_caller]
+    pub(crate) fn wait(&self, told: &str, wanted: impl FnMut(&Event) -> bool) -> Event {
+        let mut events = self.handle.events();
+        let found = self
+            .runtime
+            .block_on(async { timeout(GUARD, events.find(wanted)).await });
+        found.unwrap_or_else(|_| panic!("{told}: never happened\n{}", self.journal()))
+    }
+
+    /// The call's `nth` event, from 1, that `wanted` says yes to.
+    #[track_caller]
+    pub(crate) fn wait_nth(
+        &self,
+        told: &str,
+        nth: usize,
+        mut wanted: impl FnMut(&What) -> bool,
+    ) -> Event {
+        let mut seen = 0;
+        self.wait(told, |event| {
+            seen += usize::from(wanted(&event.what));
+            seen == nth
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_status(&self, status: Status) -> Event {
+        self.wait(
+            status.as_str(),
+            |event| matches!(event.what, What::Status(s, _) if s == status),
+        )
+    }
+
+    /// How many events so far `wanted` says yes to.
+    pub(crate) fn count(&self, mut wanted: impl FnMut(&What) -> bool) -> usize {
+        let mut events = self.handle.events();
+        std::iter::from_fn(|| events.try_next())
+            .filter(|event| wanted(&event.what))
+            .count()
+    }
+
+    /// How often place-call was asked for.
+    pub(crate) fn posts(&self) -> usize {
+        self.count(
+            |what| matches!(what, What::Request { line, .. } if line.contains("/place-call")),
+        )
+    }
+
+    /// The one call there is.
+    #[track_caller]
+    pub(crate) fn call(&self) -> simulator::Call {
+        let mut calls = self.handle.calls();
+        assert_eq!(calls.len(), 1, "calls at the service\n{}", self.journal());
+        calls.remove(0)
+    }
+
+    /// Fails the story if any call is up.
+    #[track_caller]
+    pub(crate) fn assert_no_call_is_up(&self) {
+        let up = self
+            .handle
+            .calls()
+            .into_iter()
+            .filter(|call| !call.status.is_over());
+        let up: Vec<_> = up.map(|call| (call.id, call.status)).collect();
+        assert!(up.is_empty(), "{up:?}\n{}", self.journal());
+    }
+
+    /// Everything that happened, for the message of a story that failed.
+    pub(crate) fn journal(&self) -> String {
+        let mut events = self.handle.events();
+        let lines = std::iter::from_fn(|| events.try_next());
+        lines.map(|event| format!("{event}\n")).collect()
+    }
+}
+
+/// Looks for words in a recording as it grows.
+struct Search<'a> {
+    words: &'a [i16],
+    looked: usize,
+    best: f64,
+}
+
+impl<'a> Search<'a> {
+    fn new(words: &'a [i16]) -> Self {
+        Self {
+            words,
+            looked: 0,
+            best: 0.0,
+        }
+    }
+
+    /// Where the words are in what is new of `heard`.
+    fn look(&mut self, heard: &[i16]) -> Option<usize> {
+        if heard.len() < self.looked + self.words.len() {
+            return None;
+        }
+        let (at, likeness) = sound::find(&heard[self.looked..], self.words);
+        self.best = self.best.max(likeness);
+        let found = (likeness > sound::LIKE).then_some(self.looked + at);
+        self.looked = heard.len() + 1 - self.words.len();
+        found
+    }
+}
+
+/// Looks every now and then whether something that is no event has happened.
+#[track_caller]
+pub(crate) fn poll<T>(mut found: impl FnMut() -> Option<T>, told: impl FnOnce() -> String) -> T {
+    let began = Instant::now();
+    while began.elapsed() < GUARD {
+        if let Some(found) = found() {
+            return found;
+        }
+        std::thread::sleep(ms(50));
+    }
+    panic!("{}", told());
+}
+
+/// The visitor speaks and waits to be heard; says it again when the callee has
+/// spoken over it. Where it was heard, in samples since the callee answered.
+#[track_caller]
+pub(crate) fn is_heard(device: &Device, service: &Service, call: &str) -> usize {
+    let words = sound::chirp(sound::LINE_RATE);
+    let mut search = Search::new(&words);
+    search.looked = service.handle.heard(call).unwrap().len();
+    poll(
+        || {
+            if device.visitor.is_silent() {
+                device.visitor.speak();
+            }
+            search.look(&service.handle.heard(call)?)
+        },
+        || "the callee hears nothing like the visitor's words".to_owned(),
+    )
+}
+
+/// What the installer's file says, beside what every story needs.
+pub(crate) struct Installed {
+    pub(crate) base_url: String,
+    pub(crate) ingress: String,
+    pub(crate) service: String,
+    pub(crate) rest: String,
+}
+
+impl Installed {
+    /// A device behind an installer's proxy, here without one.
+    pub(crate) fn plain(base_url: String) -> Self {
+        let listen = address();
+        Self {
+            base_url,
+            ingress: format!(
+                "mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\""
+            ),
+            service: String::new(),
+            rest: String::new(),
+        }
+    }
+
+    /// Writes the file and the key it names.
+    pub(crate) fn write(&self, folder: &Folder) -> PathBuf {
+        let key = folder.write("api-key", simulator::API_KEY);
+        let text = format!(
+            "[service]\n\
+             from_number = \"{number}\"\n\
+             phone_number_id = \"{id}\"\n\
+             base_url = \"{base}\"\n\
+             api_key_file = \"{key}\"\n\
+             {service}\n\
+             [ingress]\n\
+             {ingress}\n\
+             [[button]]\n\
+             name = \"door\"\n\
+             to = \"{CALLEE}\"\n\
+             [store]\n\
+             path = \"{store}\"\n\
+             [control]\n\
+             socket = \"{control}\"\n\
+             {rest}\n",
+            number = simulator::NUMBER,
+            id = simulator::NUMBER_ID,
+            base = self.base_url,
+            key = key.display(),
+            service = self.service,
+            ingress = self.ingress,
+            store = folder.file("store/calls.db").display(),
+            control = folder.file("control/callbox.sock").display(),
+            rest = self.rest,
+        );
+        folder.write("callbox.toml", &text)
+    }
+}
+
+/// An address nobody else has: a loopback host of one's own. Its port is
+/// below those the system gives away.
+pub(crate) fn address() -> String {
+    let n = unique();
+    let pid = std::process::id();
+    format!(
+        "127.{}.{}.{}:8765",
+        1 + pid % 250,
+        pid / 250 % 250,
+        1 + n % 250
+    )
+}
+
+/// Times a person at a door would find short, so that stories are short too.
+fn hurry(setup: &mut Setup) {
+    setup.call.poll_every = ms(100);
+    setup.call.show_for = ms(300);
+    setup.call.back_off = Duration::ZERO;
+}
+
+/// The record in `folder` of this token or call.
+pub(crate) fn stored(folder: &Folder, find: &str) -> Row {
+    let reader = Reader::open(&folder.file("store/calls.db")).unwrap();
+    let mut rows = reader.rows(&Query::Find(find.to_owned())).unwrap();
+    assert_eq!(rows.len(), 1, "records of {find}");
+    rows.remove(0)
+}
+
+/// How many attempts are on disk in `folder`.
+pub(crate) fn records(folder: &Folder) -> usize {
+    let reader = Reader::open(&folder.file("store/calls.db")).unwrap();
+    let all = Query::Latest {
+        limit: 1000,
+        offset: 0,
+    };
+    reader.rows(&all).unwrap().len()
+}
+
+/// A device that runs, until it is dropped.
+pub(crate) struct Device {
+    pub(crate) folder: Arc<Folder>,
+    /// The visitor's end of the card.
+    pub(crate) visitor: Remote,
+    /// About when the card's first sample was.
+    pub(crate) card_began: Instant,
+    /// Phases shown so far, and those a story has waited for.
+    pub(crate) shown: Vec<Phase>,
+    waited: usize,
+    /// Closed records, and those a story has asked for.
+    closed: Vec<Row>,
+    taken: usize,
+    reconciled: Vec<String>,
+    control: PathBuf,
+    ready: bool,
+    finger: Finger,
+    notices: tokio::sync::mpsc::Receiver<Notice>,
+    runtime: Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    daemon: Option<JoinHandle<Result<(), daemon::StartError>>>,
+}
+
+impl Device {
+    /// A device of `service`, with `change` made to its settings.
+    pub(crate) fn start(service: &Service, change: impl FnOnce(&mut Setup)) -> Self {
+        let installed = Installed::plain(service.handle.base_url());
+        Self::start_as(&installed, Arc::new(Folder::new()), change)
+    }
+
+    pub(crate) fn start_as(
+        installed: &Installed,
+        folder: Arc<Folder>,
+        change: impl FnOnce(&mut Setup),
+    ) -> Self {
+        let mut setup = setup(&installed.write(&folder));
+        hurry(&mut setup);
+        change(&mut setup);
+        let control = setup.control.as_ref().unwrap().socket.clone();
+        let (finger, buttons) = virtual_button(KernelClock::new().unwrap());
+        let (remote_tx, remote_rx) = mpsc::channel();
+        let (told, notices) = daemon::notices();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let daemon = std::thread::spawn(move || {
+            let hardware = Hardware {
+                face: OneButton(Some(buttons)),
+                sound: card(remote_tx),
+            };
+            let until = async { _ = stopped.await };
+            daemon::run(setup, hardware, Some(told), until)
+        });
+        let visitor = remote_rx.recv().unwrap_or_else(|_| {
+            panic!("the device does not start");
+        });
+        let mut device = Self {
+            folder,
+            visitor,
+            card_began: Instant::now(),
+            shown: Vec::new(),
+            waited: 0,
+            closed: Vec::new(),
+            taken: 0,
+            reconciled: Vec::new(),
+            control,
+            ready: false,
+            finger,
+            notices,
+            runtime: runtime(),
+            stop: Some(stop),
+            daemon: Some(daemon),
+        };
+        device.until("ready", |device| device.ready.then_some(()));
+        device
+    }
+
+    /// A finger on the button, and off again.
+    pub(crate) fn press(&self) {
+        self.press_for(PUSH);
+    }
+
+    pub(crate) fn press_for(&self, held: Duration) {
+        assert!(self.finger.push(held), "the panel takes no press");
+    }
+
+    /// Takes in notices until `found` finds something in what was noted down.
+    #[track_caller]
+    fn until<T>(&mut self, told: &str, mut found: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = found(self) {
+                return found;
+            }
+            let left = GUARD.saturating_sub(began.elapsed());
+            let next = self
+                .runtime
+                .block_on(async { timeout(left, self.notices.recv()).await });
+            let Ok(Some(notice)) = next else {
+                panic!(
+                    "{told}: not seen; shown: {:?}, closed: {:?}",
+                    self.shown, self.closed
+                );
+            };
+            match notice {
+                Notice::Phase(phase) => self.shown.push(phase),
+                Notice::Record(row) if row.closed == Some(true) => self.closed.push(*row),
+                Notice::Reconciled(token) => self.reconciled.push(token),
+                Notice::Ready => self.ready = true,
+                Notice::Record(_) | Notice::Pressed(_) => {}
+            }
+        }
+    }
+
+    /// Waits until the visitor is shown `phase`, after those already waited for.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, phase: Phase) {
+        self.until(&format!("{phase:?}"), |device| {
+            let rest = &device.shown[device.waited..];
+            let at = rest.iter().position(|shown| *shown == phase)?;
+            device.waited += at + 1;
+            Some(())
+        });
+    }
+
+    /// Waits for the next closed record.
+    #[track_caller]
+    pub(crate) fn record(&mut self) -> Row {
+        self.until("a closed record", |device| {
+            let row = device.closed.get(device.taken)?.clone();
+            device.taken += 1;
+            Some(row)
+        })
+    }
+
+    /// Waits until the service's own account is in the record, and reads it
+    /// from the disk.
+    #[track_caller]
+    pub(crate) fn reconciled(&mut self, row: &Row) -> Row {
+        self.until("reconciled", |device| {
+            device.reconciled.contains(&row.token).then_some(())
+        });
+        stored(&self.folder, &row.token)
+    }
+
+    /// What the speaker has played, at the line's rate.
+    pub(crate) fn heard(&self) -> Vec<i16> {
+        sound::at_line_rate(&self.visitor.heard())
+    }
+
+    /// Waits until the visitor hears the callee's words; where, in samples
+    /// since the card began.
+    #[track_caller]
+    pub(crate) fn hears(&self) -> usize {
+        self.hears_after(0)
+    }
+
+    /// As [`hears`](Self::hears), and not before sample `from`.
+    #[track_caller]
+    pub(crate) fn hears_after(&self, from: usize) -> usize {
+        let words = sound::chirp(sound::LINE_RATE);
+        let mut search = Search::new(&words);
+        search.looked = from;
+        poll(
+            || search.look(&self.heard()),
+            || "the visitor hears nothing like the callee's words".to_owned(),
+        )
+    }
+
+    /// Waits for something that is no event.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, told: &str, mut so: impl FnMut(&Self) -> bool) {
+        poll(|| so(self).then_some(()), || format!("{told}: never so"));
+    }
+
+    /// How many attempts are on record when it has stopped.
+    #[track_caller]
+    pub(crate) fn records(&mut self) -> usize {
+        self.stop();
+        records(&self.folder)
+    }
+
+    /// What `callbox hangup` does.
+    #[track_caller]
+    pub(crate) fn hang_up(&self) {
+        ask(&self.control, &Request::Hangup).unwrap();
+    }
+
+    /// What `callbox status` shows.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        ask(&self.control, &Request::Status { trace: true }).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.status()["counters"][name].as_u64().unwrap_or(0)
+    }
+
+    /// Stops it gracefully; how long that took.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> Duration {
+        let asked = Instant::now();
+        drop(self.stop.take());
+        let daemon = self.daemon.take().expect("it runs");
+        daemon.join().expect("the daemon fell over").unwrap();
+        asked.elapsed()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(daemon) = self.daemon.take() {
+            let ended = daemon.join();
+            if !std::thread::panicking() {
+                ended.expect("the daemon fell over").unwrap();
+            }
+        }
+    }
+}
+
+/// The settings in the file at `path`, as `callbox run` reads them.
+fn setup(path: &Path) -> Setup {
+    config::load(path).unwrap().setup().unwrap()
+}
+
+fn card(remote: mpsc::Sender<Remote>) -> StartSound {
+    Box::new(move |config, ports, wake, _| {
+        let engine = Engine::new(config, ports, CARD, CARD);
+        let card = virtual_card::Config {
+            microphone: CARD,
+            speaker: CARD,
+            speech: sound::words(sound::VISITORS_PAUSE, CARD.rate),
+            ..virtual_card::Config::default()
+        };
+        let (running, visitor) = virtual_card::start(card, engine, wake)?;
+        // The story waits for it.
+        _ = remote.send(visitor);
+        Ok(running)
+    })
+}
+
+/// One button and no lamp.
+struct OneButton(Option<VirtualButtons>);
+
+impl Face for OneButton {
+    type Edges = VirtualButtons;
+    type Lamp = VirtualLamp<fn(bool)>;
+
+    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error> {
+        Ok(Lines {
+            edges: self.0.take().expect("virtual lines are opened once"),
+            levels: vec![Level::Inactive],
+            lamp: None,
+        })
+    }
+}

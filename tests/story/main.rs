@@ -1,0 +1,15 @@
+//! Whole calls, told from outside: the real daemon, a simulated service, and
+//! real sockets between them.
+//!
+//! Each story waits for what it is about to happen and never for a time to
+//! pass; how the harness does that is in [`kit`].
+
+mod calls;
+mod disk;
+mod kit;
+mod process;
+mod refused;
+mod sound;
+mod streams;
+mod unknown;
+mod ways_in;
