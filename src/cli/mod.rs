@@ -12,6 +12,7 @@ mod demo;
 mod log;
 mod run;
 pub mod simulate;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
