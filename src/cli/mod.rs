@@ -8,7 +8,7 @@ pub mod calls;
 mod config;
 mod control;
 mod demo;
-//X mod doctor;
+mod doctor;
 mod log;
 mod run;
 pub mod simulate;
@@ -68,8 +68,8 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
-    //X     /// Try everything
-    //X Doctor(ConfigPath),
+    /// Try everything the configuration names, and say what to mend
+    Doctor(doctor::Arguments),
 }
 
 /// Runs the program.
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => control::status(&arguments),
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
-        //X         Command::Doctor(at) => doctor::run(&at.config),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("callbox: {failure}");
