@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Everything that decides is elsewhere: [`call`] says what to do, and
-//! [`act`](Daemon::act) does it, one line an [`Output`].
+//! `Daemon::act` does it, one line an [`Output`].
 //!
 //! Threads: [`run`] takes the calling thread for the control runtime and
 //! starts the media runtime, the card's and the store's. All channels are
@@ -25,7 +25,7 @@ mod reconcile;
 mod service;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -48,7 +48,7 @@ use crate::edge::ingress::{self, Accepted, Ingress, Routes, Upgraded};
 use crate::edge::realtime::Wake;
 use crate::edge::rest::{self, Rest};
 use crate::edge::socket::{self as stream, End, Hub, What};
-use crate::edge::store::{self, Refused, Row, StoreHandle, Update};
+use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
 use crate::units::{AttemptId, ButtonId, E164, SocketId};
@@ -215,6 +215,7 @@ struct Daemon {
     store_config: store::Config,
 
     call: Call,
+    inputs: VecDeque<Input>,
     attempts: Attempts,
     routes: Routes,
     random: SystemRandom,
@@ -312,6 +313,7 @@ impl Daemon {
             public_url: setup.public_url,
             store_config: setup.store,
             call: Call::new(setup.call, &limits, started),
+            inputs: VecDeque::from([Input::Tick]),
             attempts: Attempts::default(),
             routes,
             random: SystemRandom::new(),
@@ -404,15 +406,21 @@ impl Daemon {
         }
     }
 
+    /// Queues an input for [`drain`](Self::drain), which every turn of the
+    /// loop ends with. What is done for one output adds at most one input.
     fn handle(&mut self, input: Input) {
-        self.call.handle(Instant::now(), input);
+        self.inputs.push_back(input);
     }
 
-    /// Does what the call asks for, and says when it wants to be asked again.
+    /// Hands in what is queued, does what the call asks for, and says when it
+    /// wants to be asked again.
     fn drain(&mut self) -> Option<Instant> {
         loop {
             match self.call.poll() {
-                Output::WaitUntil(due) => return due,
+                Output::WaitUntil(due) => match self.inputs.pop_front() {
+                    Some(input) => self.call.handle(Instant::now(), input),
+                    None => return due,
+                },
                 output => self.act(output),
             }
         }
@@ -557,7 +565,7 @@ impl Daemon {
             }
             End::Unsupported(why) => {
                 tracing::error!(%why, "the call is ended: callbox takes PCMU at 8000 Hz");
-                self.handle(Input::Cancel);
+                self.handle(Input::StreamUnsupported { socket });
             }
             End::Replaced | End::Left => {}
         }
@@ -687,7 +695,7 @@ impl Daemon {
             let why = call::Refusal::Invalid;
             return self.handle(Input::Refused { attempt, why });
         };
-        self.routes.open(token.clone(), attempt);
+        self.routes.open(token, attempt);
         self.attempts.open(attempt, &token, &url, &self.from, &to);
         let from = self.from.clone();
         self.ask_service(|rest| service::place(rest, attempt, from, to, url));
@@ -856,7 +864,7 @@ impl Daemon {
         self.write(update);
         if let Some(notices) = self.notices.clone() {
             tokio::spawn(async move {
-                if saved.await.is_ok() {
+                if saved.await == Ok(Saved::OnDisk) {
                     _ = notices.try_send(Notice::Reconciled(token));
                 }
             });
@@ -865,7 +873,7 @@ impl Daemon {
 
     fn retry_held(&mut self) {
         let mut held = std::mem::take(&mut self.held).into_iter();
-        while let Some(update) = held.next() {
+        for update in held.by_ref() {
             if let Err(Refused::Full(back) | Refused::Stopped(back)) = self.store.write(update) {
                 self.held.push(back);
                 break;

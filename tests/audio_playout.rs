@@ -170,6 +170,67 @@ fn scripts() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A voice of one tone with a pitch that fits nothing.
+fn hum(n: u64) -> f32 {
+    8000.0 * ((n as f64 * 187.3 / 8000.0).fract() * std::f64::consts::TAU).sin() as f32
+}
+
+/// What is heard of [`hum`] when `arrive` says how many blocks come before each
+/// 20 ms, and which of them are lost.
+fn hummed(arrive: impl Fn(usize) -> usize, lost: &[u32]) -> (Vec<f32>, Stats) {
+    let stats = Arc::new(Stats::default());
+    let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+    playout.start();
+    let (mut seq, mut heard) = (0u32, vec![]);
+    for n in 0..150 {
+        for _ in 0..arrive(n) {
+            let first = u64::from(seq) * LINE_BLOCK as u64;
+            if !lost.contains(&seq) {
+                playout.put(seq, &std::array::from_fn(|n| hum(first + n as u64) as i16));
+            }
+            seq += 1;
+        }
+        for _ in 0..2 {
+            let mut bus = [0.0; BUS_CHUNK];
+            playout.render(BUS_CHUNK, &mut bus);
+            heard.extend(bus);
+        }
+    }
+    drop(playout);
+    (heard, Arc::into_inner(stats).unwrap())
+}
+
+#[test]
+fn a_skip_within_a_voice_joins_where_it_is_alike() {
+    // At 60 x 20 ms the line gets quicker by this much at once.
+    for quicker in 15..25 {
+        let arrive = |n| if n == 60 { 1 + quicker } else { 1 };
+        let (heard, stats) = hummed(arrive, &[]);
+        assert!(stats.snapshot().skipped_ms > 50, "{quicker}");
+        let quietest = heard[2000..]
+            .chunks_exact(85)
+            .map(|turn| (turn.iter().map(|s| s * s).sum::<f32>() / 85.0).sqrt())
+            .fold(f32::MAX, f32::min);
+        // Joined against each other, they would leave nothing of 5657.
+        assert!(quietest > 4500.0, "{quicker}: {quietest}");
+    }
+}
+
+#[test]
+fn the_way_back_from_what_is_made_up_has_no_step() {
+    let turn = 2.0 * (std::f32::consts::TAU * 187.3 / 16e3).cos();
+    for lost in 50..60 {
+        // Three blocks, so that the voice has lost its phase.
+        let (heard, stats) = hummed(|_| 1, &[lost, lost + 1, lost + 2]);
+        assert!(stats.snapshot().concealed_ms >= 55);
+        let step = heard[2000..]
+            .windows(3)
+            .map(|w| (w[0] + w[2] - turn * w[1]).abs())
+            .fold(0.0, f32::max);
+        assert!(step < 600.0, "{lost}: {step}");
+    }
+}
+
 const CARD: Format = Format {
     rate: 16_000,
     channels: 1,
@@ -267,9 +328,10 @@ fn drift_is_held_without_a_step() {
         assert!(moved.abs() < 20.0, "{ppm} ppm: delay moved by {moved} ms");
         assert_eq!((stats.skipped_ms, stats.concealed_ms), (0, 0), "{ppm} ppm");
         assert_eq!(steps, 0, "{ppm} ppm: steps in the sound");
-        let error = f64::from(stats.drift_ppm) - ppm;
+        // Two minutes are not enough to know it well.
+        let known = f64::from(stats.drift_ppm) / ppm;
         assert!(
-            error.abs() < 60.0,
+            (0.5..1.5).contains(&known),
             "{ppm} ppm taken for {}",
             stats.drift_ppm
         );
@@ -315,11 +377,16 @@ fn a_second_of_stall_is_made_up_within_two_and_nothing_is_replayed() {
             delays.push((now, figures.snapshot().delay_ms));
         }
     });
-    let delay_at = |ms: f64| delays.iter().find(|(now, _)| *now >= ms).unwrap().1;
+    let mean = |from: f64, to: f64| {
+        let within = delays.iter().filter(|(now, _)| (from..to).contains(now));
+        let (count, sum) = within.fold((0.0, 0.0), |(n, sum), (_, d)| (n + 1.0, sum + d));
+        sum / count
+    };
     for stall in [20e3, 30e3] {
-        let (before, after) = (delay_at(stall - 100.0), delay_at(stall + 3000.0));
+        let before = mean(stall - 5000.0, stall);
+        let after = mean(stall + 2000.0, stall + 7000.0);
         assert!(
-            (after - before).abs() < 10.0,
+            (after - before).abs() < 8.0,
             "{before} before, {after} after"
         );
     }
@@ -337,6 +404,22 @@ fn a_second_of_stall_is_made_up_within_two_and_nothing_is_replayed() {
     let stats = figures.snapshot();
     assert!((1800..2200).contains(&stats.skipped_ms), "{stats:?}");
     assert!((1800..2200).contains(&stats.concealed_ms), "{stats:?}");
+}
+
+#[test]
+fn a_stall_longer_than_the_downlink_holds_is_not_replayed_either() {
+    let mut far = Far::new(glide);
+    far.stalls = vec![(10_000.0, 3000.0)];
+    let mut heard = vec![];
+    listen(&mut rig(), &mut far, CARD, PERIOD, 16e3, |_, period| {
+        heard.extend_from_slice(period);
+    });
+    let told = told_by_pitch(&heard);
+    let after: Vec<_> = told.iter().filter(|(now, _)| *now > 13e3).collect();
+    assert!(after.len() > 50 && after[0].0 < 13_300.0, "{after:?}");
+    for (now, spoken) in after {
+        assert!(now - spoken < 200.0, "at {now}: spoken at {spoken}");
+    }
 }
 
 #[test]

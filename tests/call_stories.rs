@@ -196,6 +196,9 @@ fn read(what: &[&str]) -> Input {
         ["stop", socket] => Input::StreamStop {
             socket: SocketId(number(socket)),
         },
+        ["unsupported", socket] => Input::StreamUnsupported {
+            socket: SocketId(number(socket)),
+        },
         ["lost", socket, ref code @ ..] => Input::StreamLost {
             socket: SocketId(number(socket)),
             code: code.first().map(|code| code.parse().unwrap()),

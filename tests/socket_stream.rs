@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use callbox::audio::ring::{DownlinkRx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink};
 use callbox::edge::ingress::{Accepted, Config, Files, Ingress, Mode, Routes};
 use callbox::edge::realtime::Wake;
-use callbox::edge::socket::{Command, End, Event, FAREWELL, Hub, IDLE_MAX, What, dismiss};
+use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
 use callbox::trace::{Counter, Trace};
 use callbox::units::{AttemptId, BLOCK_MS, SocketId};
 use callbox::wire::handshake::Token;
@@ -520,6 +520,28 @@ async fn a_vanished_service_is_lost() {
     assert_eq!(rig.trace.read(Counter::SocketsDropped), 1);
 }
 
+/// Its last words are heard although nothing can be sent to it any more.
+#[tokio::test]
+async fn a_service_that_stops_and_vanishes_has_stopped() {
+    // Whether the hub reads or sends first is left to chance.
+    for _ in 0..20 {
+        let mut rig = Rig::on_one_clock();
+        let mut service = rig.connected().await;
+        tokio::time::pause();
+        // What it has not read makes its going away a reset.
+        rig.speak(0).await;
+        sleep(BLOCK).await;
+        service
+            .send(json!({"event": "stop", "reason": "hangup"}))
+            .await;
+        drop(service);
+        rig.speak(1).await;
+        let stopped = End::Stopped(Some("hangup".into()));
+        assert_eq!(rig.ended().await, stopped);
+        tokio::time::resume();
+    }
+}
+
 #[tokio::test]
 async fn hanging_up_says_stop_and_then_closes() {
     let mut rig = Rig::new();
@@ -531,6 +553,16 @@ async fn hanging_up_says_stop_and_then_closes() {
     assert_eq!(service.closed().await, 1000);
     assert!(service.0.next().await.is_none());
     assert_eq!(rig.ended().await, End::Left);
+}
+
+#[tokio::test]
+async fn clear_reaches_the_service_before_later_sound() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    rig.commands.send(Command::Clear).await.unwrap();
+    assert_eq!(service.text().await, json!({"event": "clear"}));
+    rig.speak(1).await;
+    assert_eq!(service.packet().await, 1);
 }
 
 #[tokio::test]
@@ -650,6 +682,87 @@ async fn a_stalled_reader_hears_the_newest_sound_next() {
         u64::from(after[0]) - sent
     );
     assert_eq!(rig.trace.read(Counter::UplinkCleared), 1);
+}
+
+/// A proxy with large buffers takes in whatever it is sent, and passes nothing
+/// on: the kernel sees no stall, only the marks do.
+#[tokio::test]
+async fn a_stall_beyond_the_kernel_is_noticed_by_the_marks() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected_with(4 * 1024 * 1024).await;
+    tokio::time::pause();
+    let mut made = 0;
+    let mut heard = Vec::new();
+    let mut cleared = false;
+    // It echoes marks and is heard for 5 s, swallows everything for 6 s, and
+    // then passes it all on.
+    while !cleared || heard.last().is_none_or(|last| last + 10 < made) {
+        let swallows = (250..550).contains(&made);
+        tokio::select! {
+            message = service.message(), if !swallows => {
+                let Message::Text(text) = message else { continue };
+                let text: Value = serde_json::from_str(&text).unwrap();
+                match text["event"].as_str() {
+                    Some("mark") => service.say(text.to_string()).await,
+                    Some("clear") => {
+                        // What the service had not played is gone.
+                        heard.retain(|&n| n < 250);
+                        cleared = true;
+                    }
+                    _ => heard.push(number(&text)),
+                }
+            }
+            () = sleep(BLOCK) => {
+                rig.speak(made).await;
+                made += 1;
+            }
+        }
+        assert!(made < 1500, "it recovers: {heard:?}");
+    }
+    let blocked = rig.trace.read(Counter::UplinkBlocked);
+    let stale = rig.trace.read(Counter::UplinkStale);
+    // At most two seconds until a mark is sent, one until it is late; then a
+    // pause of three seconds, in which nothing more is sent into the proxy.
+    assert_eq!(blocked, 1);
+    assert!((130..=160).contains(&stale), "{stale}");
+    assert!(heard.is_sorted());
+}
+
+#[tokio::test]
+async fn each_second_says_what_flowed_and_which_way() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected().await;
+    tokio::time::pause();
+    let mut figures = Vec::new();
+    let mut made = 0;
+    // Ten packets are said and thirty heard, then nothing is said any more.
+    while figures.len() < 4 {
+        tokio::select! {
+            event = rig.events.recv() => if let What::Flow(flow) = event.unwrap().what {
+                figures.push(flow);
+            },
+            _ = service.message() => {}
+            () = sleep(BLOCK) => {
+                if made < 10 {
+                    rig.speak(made).await;
+                }
+                if made < 30 {
+                    service.media(json!(made), b'a', 160).await;
+                }
+                made += 1;
+            }
+        }
+    }
+    let sum = |of: fn(&Flow) -> u32| figures.iter().map(of).sum::<u32>();
+    assert_eq!((sum(|f| f.sent), sum(|f| f.received)), (10, 30));
+    assert_eq!(
+        figures[3],
+        Flow {
+            mark: figures[3].mark,
+            ..Flow::default()
+        }
+    );
+    assert_eq!(sum(|f| f.stale), 0);
 }
 
 #[tokio::test]

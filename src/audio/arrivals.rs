@@ -15,8 +15,7 @@
 //! Sound is played [`target`](Arrivals::target) after the base. That is the
 //! largest of
 //! - the speaker's period, since packets are only looked at once a period;
-//! - what [`RANK`] of the packets need, by a histogram that forgets within half
-//!   a minute;
+//! - what [`RANK`] of the packets need, by a histogram of the last 20 s or so;
 //! - the latest arrival, which is forgotten within some 10 s: what happened
 //!   once often happens again at once.
 //!
@@ -39,9 +38,11 @@ const MEMORY: i64 = 3 * BUS_RATE as i64;
 const BIN: i64 = BUS_RATE as i64 / 400;
 /// Bins: 300 ms.
 const BINS: usize = 120;
-/// What each new packet leaves of the weight of those before it: at 50 a
-/// second, half is forgotten in 14 s.
-const FORGET: f32 = 0.999;
+/// Packets that the histogram is an average of: 20 s of them.
+const REMEMBERED: f32 = 1000.0;
+/// A line that gets quicker by more than this at once is another line: what was
+/// learnt of the spread of its packets still holds. Below, it is the spread.
+const QUICKER: i64 = 3 * BUS_RATE as i64 / 200;
 /// Put on top of what was seen: 3 ms, what clocks 300 ppm apart can cost before
 /// that is known.
 const GUARD: i64 = 3 * BUS_RATE as i64 / 1000;
@@ -59,6 +60,8 @@ pub struct Arrivals {
     span_ends: i64,
     /// Weight of each lateness; they add up to 1.
     lateness: [f32; BINS],
+    /// Packets in them, up to [`REMEMBERED`].
+    learnt: f32,
     /// By how much the base has moved since the bins did.
     moved: i64,
     /// What drift has moved the base, less than a sample.
@@ -81,6 +84,7 @@ impl Arrivals {
             quickest: [i64::MAX; 2],
             span_ends: 0,
             lateness,
+            learnt: 1.0,
             moved: 0,
             gained: 0.0,
             latest: 0.0,
@@ -108,11 +112,12 @@ impl Arrivals {
             self.stalled = late > self.target() + CAUGHT_UP;
             return;
         }
+        self.learnt = (self.learnt + 1.0).min(REMEMBERED);
         for weight in &mut self.lateness {
-            *weight *= FORGET;
+            *weight -= *weight / self.learnt;
         }
         let bin = (late + BIN / 2) / BIN;
-        self.lateness[(bin as usize).min(BINS - 1)] += 1.0 - FORGET;
+        self.lateness[(bin as usize).min(BINS - 1)] += 1.0 / self.learnt;
         self.latest = self.latest.max(late as f32);
         self.ranked = self.rank();
     }
@@ -171,6 +176,10 @@ impl Arrivals {
     /// Lateness is counted from the base: when that moves, what was learnt
     /// moves the other way.
     fn move_bins(&mut self, by: i64) {
+        self.latest = (self.latest - by as f32).clamp(0.0, self.longest as f32);
+        if by < -QUICKER {
+            return;
+        }
         self.moved += by;
         let bins = self.moved / BIN;
         self.moved -= bins * BIN;
@@ -186,7 +195,6 @@ impl Arrivals {
             self.lateness[..shift].fill(0.0);
             self.lateness[BINS - 1] += fallen;
         }
-        self.latest = (self.latest - by as f32).clamp(0.0, self.longest as f32);
     }
 
     fn rank(&self) -> i64 {
@@ -197,5 +205,105 @@ impl Arrivals {
         };
         let bin = self.lateness.iter().position(enough).unwrap_or(BINS - 1);
         bin as i64 * BIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = BUS_RATE as i64 / 1000;
+    const PERIOD: usize = 160;
+    const LONGEST: i64 = 200 * MS;
+
+    /// A line, one packet each 20 ms, on a card with periods of 10 ms.
+    struct Line {
+        arrivals: Arrivals,
+        now: i64,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                arrivals: Arrivals::new(LONGEST),
+                now: 0,
+            }
+        }
+
+        /// `count` packets that take these times, over and over, in ms; the
+        /// target after them, in ms.
+        fn run(&mut self, count: usize, transits: &[i64]) -> i64 {
+            for transit in transits.iter().cycle().take(count) {
+                self.arrivals.seen(self.now, transit * MS);
+                for _ in 0..2 {
+                    self.arrivals.pass(PERIOD, PERIOD, 0.0);
+                    self.now += PERIOD as i64;
+                }
+            }
+            self.arrivals.target() / MS
+        }
+    }
+
+    #[test]
+    fn a_calm_line_needs_a_period_and_a_little() {
+        assert_eq!(Line::new().run(500, &[5000]), 13);
+    }
+
+    #[test]
+    fn a_late_packet_makes_room_for_the_next_and_is_forgotten() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        let target = line.run(1, &[60]);
+        assert!((60..70).contains(&target), "{target}");
+        let target = line.run(250, &[0]);
+        assert!((25..40).contains(&target), "{target} after 5 s");
+        assert_eq!(line.run(1000, &[0]), 13);
+    }
+
+    #[test]
+    fn what_happens_often_is_not_forgotten() {
+        let mut line = Line::new();
+        let mut transits = [0; 20];
+        transits[7] = 50;
+        line.run(2000, &transits);
+        let target = line.run(19, &transits);
+        assert!(target >= 50, "{target}");
+    }
+
+    #[test]
+    fn a_stall_and_its_backlog_teach_nothing() {
+        let mut line = Line::new();
+        let before = line.run(500, &[0]);
+        for late in (0..1000).rev().step_by(20) {
+            line.arrivals.seen(line.now, late * MS);
+        }
+        let after = line.run(1, &[0]);
+        assert!(after <= before + 20, "{after} after {before}");
+    }
+
+    #[test]
+    fn a_longer_way_is_not_taken_for_jitter_for_long() {
+        let mut line = Line::new();
+        line.run(500, &[0]);
+        line.run(400, &[80]);
+        assert_eq!(line.arrivals.base(), 80 * MS);
+        assert_eq!(line.run(1, &[80]), 13);
+    }
+
+    #[test]
+    fn a_line_that_gets_quicker_is_soon_waited_for_no_more() {
+        let mut line = Line::new();
+        line.run(5, &[150]);
+        assert!(line.run(1, &[0]) > 100, "it may be the spread");
+        assert!(line.run(1000, &[0]) < 25);
+        assert_eq!(line.run(1500, &[0]), 13);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_allowed() {
+        let mut line = Line::new();
+        assert_eq!(line.run(2000, &[0, 100, 190, 20, 150]), 193);
+        line.arrivals.pass(1_000_000, 160, 0.0);
+        assert_eq!(line.arrivals.target(), LONGEST);
     }
 }

@@ -164,3 +164,86 @@ impl CrossFade {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f32::consts::TAU;
+
+    fn voice(frequency: f32) -> impl Fn(usize) -> f32 {
+        move |n| {
+            let angle = TAU * frequency * n as f32 / 8000.0;
+            5000.0 * (angle.sin() + 0.5 * (3.0 * angle).sin())
+        }
+    }
+
+    fn rms(samples: &[f32]) -> f32 {
+        (dot(samples, samples) / samples.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn a_voice_goes_on_in_its_pitch() {
+        for frequency in [70.0, 100.0, 133.0, 160.0, 200.0] {
+            let voice = voice(frequency);
+            let mut concealer = Concealer::default();
+            concealer.hear(&(0..HEARD).map(&voice).collect::<Vec<_>>());
+            concealer.begin();
+            let mut made = [0.0; STEADY];
+            concealer.make(&mut made);
+            let error: Vec<f32> = (HEARD..).map(voice).zip(made).map(|(v, m)| v - m).collect();
+            // The period is a whole number of samples, the pitch need not be.
+            assert!(
+                rms(&error) < 0.15 * rms(&made),
+                "{frequency}: {}",
+                rms(&error)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_made_up_fades_in_60_ms() {
+        let mut concealer = Concealer::default();
+        concealer.hear(&(0..HEARD).map(voice(100.0)).collect::<Vec<_>>());
+        concealer.begin();
+        let mut made = [0.0; FULL_FADE + 160];
+        // In pieces, as it is asked for.
+        made.chunks_mut(37).for_each(|piece| concealer.make(piece));
+        let full = rms(&made[..STEADY]);
+        for (ms, share) in [(10, 0.95), (30, 0.55), (50, 0.15)] {
+            let level = rms(&made[ms * 8..ms * 8 + 80]) / full;
+            assert!((level - share).abs() < 0.06, "{ms} ms: {level}");
+        }
+        assert!(concealer.is_silent());
+        assert_eq!(rms(&made[FULL_FADE..]), 0.0);
+    }
+
+    #[test]
+    fn a_rising_voice_joins_without_a_step() {
+        let largest = |samples: &[f32]| {
+            let steps = samples.windows(2).map(|w| (w[1] - w[0]).abs());
+            steps.fold(0.0, f32::max)
+        };
+        for end in 0..80 {
+            let rising = |n: usize| voice(100.0)(n + end) * 0.998f32.powi((HEARD - n) as i32);
+            let heard: Vec<f32> = (0..HEARD).map(rising).collect();
+            let mut concealer = Concealer::default();
+            concealer.hear(&heard);
+            concealer.begin();
+            let mut made = [0.0; 400];
+            concealer.make(&mut made);
+            let joined: Vec<f32> = heard[HEARD - 1..].iter().chain(&made).copied().collect();
+            let (natural, joined) = (largest(&heard), largest(&joined));
+            assert!(joined < natural * 1.1, "{end}: {joined} after {natural}");
+        }
+    }
+
+    #[test]
+    fn a_cross_fade_leads_from_old_to_new_in_pieces() {
+        let mut fade = CrossFade::default();
+        fade.begin([1000.0; FADE]);
+        let mut new = [0.0; FADE + 20];
+        new.chunks_mut(7).for_each(|piece| fade.apply(piece));
+        assert!(new.is_sorted_by(|a, b| a >= b) && new[0] > 950.0);
+        assert!(new[FADE - 1] < 50.0 && new[FADE..].iter().all(|s| *s == 0.0));
+    }
+}

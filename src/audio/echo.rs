@@ -176,3 +176,73 @@ fn rms(samples: &[f32]) -> f32 {
     let sum: f32 = samples.iter().map(|s| s * s).sum();
     (sum / samples.len() as f32).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: usize = BUS_RATE as usize / 100;
+
+    fn tone(level: f32) -> [f32; STEP] {
+        std::array::from_fn(|n| level * (n as f32 * 0.3).sin())
+    }
+
+    /// How loud the microphone gets through, in dB, after `steps` of 10 ms in
+    /// which the speaker and the microphone have these levels.
+    fn through(echo: &mut Echo, steps: usize, far: f32, near: f32) -> f32 {
+        let mut mic = tone(near);
+        for _ in 0..steps {
+            echo.far(&tone(far));
+            mic = tone(near);
+            echo.near(&mut mic);
+        }
+        20.0 * (rms(&mic) / rms(&tone(near))).log10()
+    }
+
+    fn gate() -> Echo {
+        Echo::new(&Config::default())
+    }
+
+    #[test]
+    fn the_microphone_is_down_before_the_echo_can_come() {
+        let mut echo = gate();
+        assert_eq!(through(&mut echo, 50, 0.0, 3000.0), 0.0);
+        let db = through(&mut echo, 2, 8000.0, 3000.0);
+        assert!((db + 30.0).abs() < 0.5, "{db}");
+    }
+
+    #[test]
+    fn it_comes_back_after_the_hangover() {
+        let mut echo = gate();
+        through(&mut echo, 50, 8000.0, 3000.0);
+        assert!(through(&mut echo, 1, 0.0, 800.0) < -29.0);
+        assert!(
+            through(&mut echo, 15, 0.0, 30.0) < -29.0,
+            "the room still rings"
+        );
+        assert_eq!(through(&mut echo, 10, 0.0, 3000.0), 0.0);
+    }
+
+    #[test]
+    fn a_visitor_louder_than_the_echo_is_heard() {
+        let mut echo = gate();
+        through(&mut echo, 50, 4000.0, 500.0);
+        assert_eq!(through(&mut echo, 3, 4000.0, 12_000.0), 0.0);
+    }
+
+    #[test]
+    fn noise_on_the_line_does_not_shut_the_visitor_up() {
+        assert_eq!(through(&mut gate(), 100, 150.0, 500.0), 0.0);
+    }
+
+    #[test]
+    fn off_and_no_depth_change_nothing() {
+        let flat = Config::HalfDuplex(HalfDuplex {
+            depth_db: 0.0,
+            ..HalfDuplex::default()
+        });
+        for config in [Config::Off, flat] {
+            assert_eq!(through(&mut Echo::new(&config), 50, 8000.0, 3000.0), 0.0);
+        }
+    }
+}

@@ -11,6 +11,10 @@
 
 use super::FULL_SCALE;
 
+/// Samples that are looked at side by side, so that a processor with vectors
+/// can use them.
+const LANES: usize = 8;
+
 /// The level that stands for silence, in dBFS.
 pub const SILENCE_DBFS: f32 = -120.0;
 
@@ -67,8 +71,8 @@ pub struct Meter {
     window: usize,
     taken: usize,
     sum: f64,
-    low: f32,
-    high: f32,
+    low: [f32; LANES],
+    high: [f32; LANES],
 }
 
 impl Meter {
@@ -79,33 +83,43 @@ impl Meter {
             window: rate as usize,
             taken: 0,
             sum: 0.0,
-            low: f32::INFINITY,
-            high: f32::NEG_INFINITY,
+            low: [f32::INFINITY; LANES],
+            high: [f32::NEG_INFINITY; LANES],
         }
     }
 
     /// Takes in samples; returns the window they completed, if they did. What
     /// is left over from a long period counts towards that same window.
     pub fn take(&mut self, samples: &[f32]) -> Option<Window> {
-        let mut sum = 0.0;
-        for &sample in samples {
-            sum += sample * sample;
-            self.low = self.low.min(sample);
-            self.high = self.high.max(sample);
+        let mut lanes = samples.chunks_exact(LANES);
+        let mut sums = [0.0; LANES];
+        for run in &mut lanes {
+            for lane in 0..LANES {
+                sums[lane] += run[lane] * run[lane];
+                self.low[lane] = self.low[lane].min(run[lane]);
+                self.high[lane] = self.high[lane].max(run[lane]);
+            }
         }
-        self.sum += f64::from(sum);
+        for &sample in lanes.remainder() {
+            sums[0] += sample * sample;
+            self.low[0] = self.low[0].min(sample);
+            self.high[0] = self.high[0].max(sample);
+        }
+        self.sum += f64::from(sums.iter().sum::<f32>());
         self.taken += samples.len();
         (self.taken >= self.window).then(|| self.close())
     }
 
     fn close(&mut self) -> Window {
-        let life = match self.low == self.high {
+        let low = self.low.into_iter().fold(f32::INFINITY, f32::min);
+        let high = self.high.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let life = match low == high {
             false => Life::Alive,
-            true if self.low == 0.0 => Life::Silent,
+            true if low == 0.0 => Life::Silent,
             true => Life::Stuck,
         };
         let level = Level {
-            peak: self.high.max(-self.low) / FULL_SCALE,
+            peak: high.max(-low) / FULL_SCALE,
             rms: (self.sum / self.taken as f64).sqrt() as f32 / FULL_SCALE,
         };
         *self = Self::new(self.window as u32);

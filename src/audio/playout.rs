@@ -15,9 +15,9 @@
 //! The *delay* is how far the cursor runs behind the quickest packet; it is
 //! held at the *target* of [`arrivals`](super::arrivals):
 //! - a few ms off: the [`Servo`] plays faster or slower;
-//! - above it by more than [`PAUSE_EXCESS`]: the rest is left out in the next
+//! - above it by more than 25 ms: the rest is left out in the next
 //!   pause of the speech;
-//! - by more than [`EXCESS`]: left out at once, cross-faded where the voice
+//! - by more than 80 ms: left out at once, cross-faded where the voice
 //!   is alike on both sides.
 //!
 //! When the block at the cursor is missing, sound is made up. If later blocks

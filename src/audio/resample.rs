@@ -36,7 +36,9 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += a[lane] * b[lane];
         }
     }
-    sums.iter().sum()
+    // In pairs, so that no sum waits for seven others.
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// A low-pass of `taps` coefficients with a sum of 1: `cutoff` is where it is
@@ -188,23 +190,44 @@ impl Raiser {
             |phase, n| (taps[(Self::TAPS - 1 - n) * Self::FACTOR + phase] * 3.0) as f32;
         Self {
             phases: std::array::from_fn(|phase| std::array::from_fn(|n| coefficient(phase, n))),
-            history: History::new(Self::TAPS - 1, BUS_CHUNK),
+            // The last run of lanes may reach beyond the input.
+            history: History::new(Self::TAPS - 1, BUS_CHUNK + LANES),
         }
     }
 
     /// Raises at most [`BUS_CHUNK`] samples; `output` takes three for each.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) {
-        let samples = self
-            .history
-            .extend(input.len(), |new| new.copy_from_slice(input));
-        let windows = samples.windows(Self::TAPS);
-        for (out, window) in output.chunks_exact_mut(Self::FACTOR).zip(windows) {
-            for (sample, phase) in out.iter_mut().zip(&self.phases) {
-                *sample = dot(window, phase);
+        let padded = input.len().next_multiple_of(LANES);
+        let samples = self.history.extend(padded, |new| {
+            new[..input.len()].copy_from_slice(input);
+        });
+        let runs = output.chunks_mut(Self::FACTOR * LANES);
+        for (run, at) in runs.zip((0..).step_by(LANES)) {
+            let window = &samples[at..at + LANES + Self::TAPS - 1];
+            let raised = self
+                .phases
+                .each_ref()
+                .map(|taps| run_of_lanes(window, taps));
+            for (lane, frame) in run.chunks_exact_mut(Self::FACTOR).enumerate() {
+                for (sample, phase) in frame.iter_mut().zip(&raised) {
+                    *sample = phase[lane];
+                }
             }
         }
         self.history.settle(input.len());
     }
+}
+
+/// Neighbouring outputs of one filter: each product serves as many of them as
+/// there are lanes.
+fn run_of_lanes(window: &[f32], taps: &[f32; Raiser::TAPS]) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    for (samples, tap) in window.windows(LANES).zip(taps) {
+        for lane in 0..LANES {
+            sums[lane] += samples[lane] * tap;
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ impl Stats {
             restarts: self.restarts.read(),
             concealed_ms: ms(&self.concealed, LINE_RATE),
             skipped_ms: ms(&self.skipped, LINE_RATE),
-            stretched_ms: self.stretched.read() / 1000,
+            stretched_ms: ms(&self.stretched, BUS_RATE),
             mic_silent: self.mic_silent.read(),
             mic_stuck: self.mic_stuck.read(),
             mic: self.mic.read(),

@@ -333,3 +333,139 @@ impl Gain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TONES: [Tone; 11] = [
+        Tone::Pressed,
+        Tone::Dialing,
+        Tone::Ringing,
+        Tone::Answered,
+        Tone::Busy,
+        Tone::Reconnecting,
+        Tone::Failed,
+        Tone::Offline,
+        Tone::Limited,
+        Tone::Warning,
+        Tone::Ended,
+    ];
+
+    fn ms(ms: usize) -> usize {
+        ms * BUS_RATE as usize / 1000
+    }
+
+    /// What the player adds to silence, in pieces of odd lengths.
+    fn sound(player: &mut Player, length: usize) -> Vec<f32> {
+        let mut bus = vec![0.0; length];
+        let mut rest = &mut bus[..];
+        for piece in (1..160).step_by(13).cycle() {
+            let (now, later) = rest.split_at_mut(piece.min(rest.len()));
+            player.mix(now);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        bus
+    }
+
+    fn played(tone: Tone, style: Style, length: usize) -> Vec<f32> {
+        let mut player = Player::new(style);
+        player.play(tone);
+        sound(&mut player, length)
+    }
+
+    /// The amplitude of a frequency in a stretch, seen through a Hann window.
+    fn amplitude_of(frequency: f32, stretch: &[f32]) -> f32 {
+        let length = stretch.len() as f32;
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in stretch.iter().enumerate() {
+            let window = 1.0 - (TAU * n as f32 / length).cos();
+            let (sin, cos) = (TAU * frequency * n as f32 / BUS_RATE as f32).sin_cos();
+            re += sample * window * cos;
+            im += sample * window * sin;
+        }
+        2.0 * re.hypot(im) / length
+    }
+
+    fn rms(stretch: &[f32]) -> f32 {
+        (stretch.iter().map(|s| s * s).sum::<f32>() / stretch.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn no_tone_frightens() {
+        let most = FULL_SCALE * crate::audio::amplitude(LEVEL_DBFS);
+        for style in [Style::Europe, Style::NorthAmerica] {
+            for tone in TONES {
+                let heard = played(tone, style, ms(3000));
+                let loudest = heard.chunks(ms(50)).map(rms).fold(0.0, f32::max);
+                assert!(loudest < most * 1.1, "{tone:?} {style:?}: {loudest}");
+                assert!(loudest > most * 0.35, "{tone:?} {style:?}: {loudest}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_tone_clicks_wherever_another_takes_its_place() {
+        for style in [Style::Europe, Style::NorthAmerica] {
+            for (n, tone) in TONES.into_iter().enumerate() {
+                let mut player = Player::new(style);
+                player.play(tone);
+                let mut heard = sound(&mut player, ms(35) + 37 * n);
+                player.play(TONES[(n + 3) % TONES.len()]);
+                heard.extend(sound(&mut player, ms(40) + 41 * n));
+                player.play(Tone::Silence);
+                heard.extend(sound(&mut player, ms(30)));
+                for (at, window) in heard.windows(64).enumerate().step_by(8) {
+                    // A tone of 3300 that began or broke off would leave 100 here.
+                    let click = amplitude_of(7000.0, window);
+                    assert!(click < 15.0, "{tone:?} {style:?} at {at}: {click}");
+                }
+                assert_eq!(rms(&heard[heard.len() - ms(10)..]), 0.0, "{tone:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ring_back_has_the_cadence_and_frequencies_of_the_country() {
+        for (style, on, frequencies) in [
+            (Style::Europe, 1000, &[425.0][..]),
+            (Style::NorthAmerica, 2000, &[440.0, 480.0]),
+        ] {
+            let heard = played(Tone::Ringing, style, ms(2 * (on + 4000)));
+            for round in [0, ms(on + 4000)] {
+                let sounding = &heard[round + ms(20)..round + ms(on - 20)];
+                let mut left = rms(sounding).powi(2);
+                for &frequency in frequencies {
+                    left -= amplitude_of(frequency, sounding).powi(2) / 2.0;
+                }
+                assert!(
+                    left.abs() < rms(sounding).powi(2) * 0.02,
+                    "{style:?}: {left}"
+                );
+                let pause = &heard[round + ms(on)..round + ms(on + 4000)];
+                assert_eq!(rms(pause), 0.0, "{style:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_busy_tone_leaves_the_speech_and_the_failed_tone_replaces_it() {
+        for (tone, share) in [(Tone::Busy, 1.0), (Tone::Warning, 1.0), (Tone::Failed, 0.0)] {
+            let mut player = Player::new(Style::Europe);
+            player.play(tone);
+            let speech = |n: usize| 5000.0 * (TAU * 2500.0 * n as f32 / BUS_RATE as f32).sin();
+            let mut bus: Vec<f32> = (0..ms(6000)).map(speech).collect();
+            player.mix(&mut bus);
+            let during = amplitude_of(2500.0, &bus[ms(20)..ms(140)]);
+            assert!((during - share * 5000.0).abs() < 50.0, "{tone:?}: {during}");
+            assert!(player.is_idle());
+            assert_eq!(
+                bus[ms(5000)..],
+                (0..ms(6000)).map(speech).collect::<Vec<_>>()[ms(5000)..]
+            );
+        }
+    }
+}

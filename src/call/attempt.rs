@@ -475,6 +475,12 @@ impl Attempt {
         self.begin_ending(ended, cx);
     }
 
+    /// Our socket carries sound we do not take, and was told to stop.
+    pub(super) fn on_stream_unsupported(&mut self, cx: &mut Context) {
+        self.socket = None;
+        self.begin_ending(Ended::Unsupported, cx);
+    }
+
     /// Our socket closed without a word.
     pub(super) fn on_stream_lost(&mut self, code: Option<u16>, cx: &mut Context) {
         self.socket = None;
@@ -770,9 +776,15 @@ impl Attempt {
     }
 
     fn poll_later(&mut self, cx: &Context) {
-        if !self.asked.get {
-            self.timers.set(Timer::Poll, cx.now + cx.config.poll_every);
+        if self.asked.get {
+            return;
         }
+        // The visitor waits for the ring-back tone.
+        let every = match self.state {
+            State::Dialing => cx.config.poll_every / 2,
+            _ => cx.config.poll_every,
+        };
+        self.timers.set(Timer::Poll, cx.now + every);
     }
 
     fn stop_polling(&mut self) {

@@ -25,8 +25,8 @@ pub struct Config {
     /// audio. Default 3 s, less only shows what mends itself.
     pub one_way_after: Duration,
     /// Pause between two get-calls while a call is dialing, ringing,
-    /// reconnecting or one-way. Default 2 s: gentle, and the ring-back tone is
-    /// at most this late.
+    /// reconnecting or one-way; half of it while dialing. Default 2 s: gentle,
+    /// and the ring-back tone is at most a second late.
     pub poll_every: Duration,
     /// How long a call whose end is not confirmed blocks the next one before
     /// it is given up. Default 10 min: much shorter risks two calls at once,

@@ -98,6 +98,12 @@ pub enum Input {
         /// On which socket.
         socket: SocketId,
     },
+    /// The stream carries a kind of sound the device does not take; it was
+    /// told to stop.
+    StreamUnsupported {
+        /// Which socket.
+        socket: SocketId,
+    },
     /// The socket closed or broke without a `stop`.
     StreamLost {
         /// Which socket.

@@ -178,9 +178,12 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::MaxTime
         | Ended::ServiceMaxTime => Verdict::Works,
         Ended::Refused(Refusal::Offline | Refusal::Limit { .. }) => Verdict::SaysNothing,
-        Ended::Failed | Ended::NoStream | Ended::Lost | Ended::Refused(_) | Ended::NotFound => {
-            Verdict::Fails
-        }
+        Ended::Failed
+        | Ended::NoStream
+        | Ended::Unsupported
+        | Ended::Lost
+        | Ended::Refused(_)
+        | Ended::NotFound => Verdict::Fails,
         Ended::Cancelled
         | Ended::CancelledByService
         | Ended::Limited(_)

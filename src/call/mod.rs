@@ -59,6 +59,7 @@
 //! | Answered | a newer stream | Answered | it takes over | `newest_stream_takes_over` |
 //! | Answered | `warn_before`, then `max_call` | Ending | warning, then hang up | `longest_call_is_warned_and_ended` |
 //! | Answered | cancel | Ending | `stop` and hang up | `cancelled_in_the_call` |
+//! | Answered | a kind of sound we do not take | Ending | hang up | `unsupported_sound_is_hung_up` |
 //! | Reconnecting | its stream | Answered | attach | `stream_comes_back` |
 //! | Reconnecting | 10 s | Ending | hang up | `stream_does_not_come_back` |
 //! | Ending | 409, or no answer | Ending | get-call, again after 0.5 s … 32 s | `hang_up_is_repeated_until_terminal` |
@@ -278,6 +279,9 @@ impl Call {
             } => self.on_stream(attempt, socket, call, answered),
             Input::MediaHeard { socket } => self.with_socket(socket, |a, cx| a.on_media(cx)),
             Input::StreamStop { socket } => self.with_socket(socket, Attempt::on_stream_stop),
+            Input::StreamUnsupported { socket } => {
+                self.with_socket(socket, Attempt::on_stream_unsupported);
+            }
             Input::StreamLost { socket, code } => {
                 self.with_socket(socket, |a, cx| a.on_stream_lost(code, cx));
             }
@@ -577,6 +581,7 @@ fn shown_after(ended: Ended) -> Phase {
         | Ended::Failed
         | Ended::CancelledByService
         | Ended::NoStream
+        | Ended::Unsupported
         | Ended::Lost
         | Ended::Refused(_)
         | Ended::LineBusy

@@ -80,6 +80,8 @@ pub enum Ended {
     CancelledByService,
     /// Answered, but no media stream came.
     NoStream,
+    /// The stream carried a kind of sound the device does not take.
+    Unsupported,
     /// The stream dropped and did not come back.
     Lost,
     /// There was no call, for this reason.

@@ -32,7 +32,7 @@ use crate::edge::store::{Query, Reader, Row};
 use crate::edge::virtual_card::{self, Remote};
 use crate::edge::virtual_panel::{Finger, VirtualButtons, VirtualLamp, virtual_button};
 use crate::panel::Level;
-use crate::simulator::{self, Answer, Callee, HangsUp, Says, Simulator, speech};
+use crate::simulator::{self, Simulator, speech};
 
 /// `callbox demo …`
 #[derive(Debug, clap::Args)]
@@ -52,8 +52,6 @@ const CARD: Format = Format {
     rate: 48_000,
     channels: 1,
 };
-/// The visitor waits this long after the callee's last word.
-const TURN: Duration = Duration::from_millis(500);
 /// How long a finger stays on the button.
 const PUSH: Duration = Duration::from_millis(150);
 /// Longest that a call of the demo takes; beyond it something is broken.
@@ -187,21 +185,17 @@ impl Demo {
 
     /// Tells the story until the service's own account is in the record.
     fn follow(&mut self) -> Result<Row, Failure> {
-        let mut turn = None;
         let mut ours = String::new();
         loop {
             let left = PATIENCE
                 .checked_sub(self.started.elapsed())
                 .ok_or("the call does not end")?;
-            let wait = turn.map_or(left, |at: Instant| {
-                at.saturating_duration_since(Instant::now())
-            });
-            match self.notices.recv_timeout(wait.min(left)) {
+            match self.notices.recv_timeout(left) {
                 Ok(Notice::Phase(phase)) => {
                     self.say(story(phase));
-                    if phase == Phase::Answered && turn.is_none() {
-                        self.say("the callee speaks");
-                        turn = Some(Instant::now() + length(&speech::callee()) + TURN);
+                    if phase == Phase::Answered {
+                        self.say("the two talk: \"Hello, who is there?\"");
+                        self.visitor.speak();
                     }
                 }
                 Ok(Notice::Pressed(_)) => self.say("the press counts"),
@@ -213,10 +207,6 @@ impl Demo {
                 // reconciled as well.
                 Ok(Notice::Reconciled(token)) if token == ours => return self.record(&token),
                 Ok(Notice::Reconciled(_) | Notice::Ready) => {}
-                Err(RecvTimeoutError::Timeout) if turn.take().is_some() => {
-                    self.say("the visitor speaks");
-                    self.visitor.speak();
-                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err("the intercom ended".into()),
             }
@@ -331,11 +321,7 @@ impl Service {
             .name("callbox-service".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let config = simulator::Config {
-                        callee: callee(),
-                        ..simulator::Config::default()
-                    };
-                    let running = Simulator::start(config).await;
+                    let running = Simulator::start(simulator::Config::default()).await;
                     let handle = running.as_ref().map(|r| r.handle.clone());
                     _ = ready.send(handle.map_err(|e| io::Error::new(e.kind(), e.to_string())));
                     if let Ok(running) = running {
@@ -350,21 +336,6 @@ impl Service {
             _stop: stop,
         })
     }
-}
-
-/// Answers, speaks, hears the visitor out, hangs up.
-fn callee() -> Callee {
-    let talk = length(&speech::callee()) + TURN + length(&speech::visitor()) + TURN + TURN;
-    Callee {
-        answer: Answer::After(Duration::from_millis(1500)),
-        says: Says::Speech(speech::callee().into()),
-        hangs_up: HangsUp::After(talk),
-    }
-}
-
-/// How long speech at the line's rate lasts.
-fn length(samples: &[i16]) -> Duration {
-    Duration::from_secs_f64(samples.len() as f64 / f64::from(audio::LINE_RATE))
 }
 
 fn card(remote: Sender<Remote>) -> StartSound {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::simulator::{
-    API_KEY, Answer, Callee, Config, Event, HangsUp, Line, NUMBER, NUMBER_ID, Running, Says,
-    Simulator, What, parse_time, speech,
+    API_KEY, Answer, Callee, Config, Event, Events, Handle, HangsUp, Line, NUMBER, NUMBER_ID,
+    Running, Says, Simulator, What, parse_time, speech,
 };
 
 /// Arguments of `callbox simulate`.
@@ -142,12 +142,17 @@ async fn serve(config: Config, arguments: &Arguments) -> io::Result<()> {
         io::Error::new(error.kind(), format!("{address}: {error}; {advice}"))
     })?;
     print(&introduction(&simulator, arguments))?;
+    let mut story = Story {
+        handle: simulator.handle.clone(),
+        events: simulator.handle.events(),
+        out: arguments.out.as_deref(),
+    };
     let told = tokio::select! {
-        told = tell(&simulator, arguments.out.as_deref()) => told,
+        told = story.tell() => told,
         interrupted = tokio::signal::ctrl_c() => interrupted,
     };
     simulator.stop().await;
-    told
+    told.and_then(|()| story.end())
 }
 
 /// What a device needs to use the service, ready to paste into its configuration.
@@ -178,18 +183,40 @@ fn introduction(simulator: &Running, arguments: &Arguments) -> String {
 }
 
 /// Prints every event; keeps the recording of every call that was answered.
-async fn tell(simulator: &Running, out: Option<&Path>) -> io::Result<()> {
-    let mut events = simulator.handle.events();
-    loop {
-        let event = events.next().await;
-        print(&event.to_string())?;
-        if let Some((folder, call)) = out.zip(finished(&event)) {
-            let path = folder.join(format!("callee-heard-{call}.wav"));
-            if simulator.handle.heard(call).is_some() {
-                simulator.handle.save_heard(call, &path)?;
-                print(&format!("           kept {}", path.display()))?;
-            }
+struct Story<'a> {
+    handle: Handle,
+    events: Events,
+    out: Option<&'a Path>,
+}
+
+impl Story<'_> {
+    /// Goes on until it cannot be told.
+    async fn tell(&mut self) -> io::Result<()> {
+        loop {
+            let event = self.events.next().await;
+            self.take(&event)?;
         }
+    }
+
+    /// What happened up to the end, once the simulator has stopped.
+    fn end(&mut self) -> io::Result<()> {
+        while let Some(event) = self.events.try_next() {
+            self.take(&event)?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, event: &Event) -> io::Result<()> {
+        print(&event.to_string())?;
+        let Some((folder, call)) = self.out.zip(finished(event)) else {
+            return Ok(());
+        };
+        if self.handle.heard(call).is_some() {
+            let path = folder.join(format!("callee-heard-{call}.wav"));
+            self.handle.save_heard(call, &path)?;
+            print(&format!("           kept {}", path.display()))?;
+        }
+        Ok(())
     }
 }
 

@@ -257,7 +257,7 @@ pub struct Store {
     #[serde(deserialize_with = "path")]
     pub path: PathBuf,
     /// Records kept.
-    #[serde(deserialize_with = "within::<10, 1_000_000, _>")]
+    #[serde(deserialize_with = "within::<10, 100_000, _>")]
     pub max_records: u32,
     /// Days a record is kept.
     #[serde(deserialize_with = "within::<1, 3650, _>")]

@@ -1,7 +1,7 @@
 //! What the daemon knows of each attempt beside the call's own record, and how
 //! both become a row of the store.
 //!
-//! [`call::Record`] has durations and the call's view; the token, the URL, the
+//! [`Record`] has durations and the call's view; the token, the URL, the
 //! HTTP answer and the sound's figures are known here. Bounded like the routes:
 //! the oldest attempt is forgotten when a 65th begins.
 
@@ -20,6 +20,9 @@ use crate::edge::store::{Reconciled, Row};
 use crate::units::{AttemptId, E164};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
+
+/// The drift of a shorter stream is not known: see `audio::Snapshot`.
+const DRIFT_SETTLES: Duration = Duration::from_secs(60);
 
 /// What was learned while an attempt was placed.
 #[derive(Debug, Clone, Default)]
@@ -174,7 +177,10 @@ impl Attempt {
         row.skipped_ms = Some(small(sound.skipped_ms));
         row.drops = Some(small(sound.late + sound.uplink_refused).saturating_add(self.stale));
         row.xruns = Some(small(xruns(card) - xruns_before));
-        row.drift_ppm = Some(f64::from(sound.drift_ppm));
+        let settled = record
+            .streamed
+            .is_some_and(|at| record.pressed.elapsed() > at + DRIFT_SETTLES);
+        row.drift_ppm = settled.then(|| f64::from(sound.drift_ppm));
         row.reconnects = Some(self.streams - 1);
     }
 }
@@ -186,7 +192,7 @@ fn xruns(card: &card::Stats) -> u64 {
 fn write_times(row: &mut Row, record: &Record, now: Reading) {
     let pressed = now.stamp.minus(record.pressed.elapsed());
     let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
-    let ms = |after: Option<Duration>| after.map(|after| whole_ms(after));
+    let ms = |after: Option<Duration>| after.map(whole_ms);
     row.button = Some(record.button.0);
     row.clock_trusted = Some(now.trusted);
     row.pressed_at = Some(pressed);
@@ -272,6 +278,7 @@ fn reason(ended: Ended) -> String {
         Ended::Failed => "the service could not connect it",
         Ended::CancelledByService => "cancelled by the service",
         Ended::NoStream => "answered, but no media stream came",
+        Ended::Unsupported => "the stream carried a kind of sound callbox does not take",
         Ended::Lost => "the media stream broke and did not come back",
         Ended::Refused(why) => return format!("refused: {}", refusal(why)),
         Ended::Limited(Limit::Calls) => "not placed: the device's calls of 24 hours are used up",

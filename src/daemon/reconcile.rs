@@ -8,10 +8,16 @@ use tokio::sync::oneshot;
 use super::service::Answered;
 use crate::edge::rest::Rest;
 use crate::edge::store::{Query, Row, absent, reconcile};
-use crate::wire::rest::{ApiError, Call, ListQuery};
+use crate::wire::rest::{ApiError, Call, ListQuery, Next};
 
 /// Rows looked after in one go: gentle with the service after a long night.
 pub(super) const QUESTION: Query = Query::Unreconciled { limit: 8 };
+
+/// Pages of the list looked through for a call without an id. The service
+/// lets an organization make 100 calls a day: these are ten days.
+const PAGES: u32 = 5;
+/// Calls on a page.
+const PAGE: u32 = 200;
 
 /// Asks the service about each of `rows`.
 pub(super) async fn run(rest: Rest, rows: oneshot::Receiver<Vec<Row>>) -> Answered {
@@ -22,7 +28,9 @@ pub(super) async fn run(rest: Rest, rows: oneshot::Receiver<Vec<Row>>) -> Answer
             Ok(None) => changes.push(absent(&row)),
             Err(error) => {
                 tracing::debug!("a record waits for the service's word: {error}");
-                break;
+                if error.next() == Next::CheckNetwork {
+                    break;
+                }
             }
         }
     }
@@ -37,8 +45,17 @@ async fn find(rest: &Rest, row: &Row) -> Result<Option<Call>, ApiError> {
             Err(error) => Err(error),
         };
     }
-    let query = ListQuery::new(200, 0, None).unwrap_or_default();
-    let calls = rest.list(&query).await?.calls;
-    let same = |call: &Call| call.client_websocket_url == row.client_websocket_url;
-    Ok(calls.into_iter().find(same))
+    for page in 0..PAGES {
+        let query = ListQuery::new(PAGE, page * PAGE, None).unwrap_or_default();
+        let calls = rest.list(&query).await?.calls;
+        let last = calls.len() < PAGE as usize;
+        let same = |call: &Call| call.client_websocket_url == row.client_websocket_url;
+        if let Some(call) = calls.into_iter().find(same) {
+            return Ok(Some(call));
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(None)
 }

@@ -117,6 +117,8 @@ fn refusal(error: &ApiError) -> Refusal {
 pub(super) async fn look(rest: Rest, attempt: AttemptId, url: WsUrl) -> Answered {
     let found = match rest.list(&newest_calls()).await {
         Ok(page) => match page.calls.iter().find(|call| call.streams_to(&url)) {
+            // One of those that cannot be read may be the one.
+            None if page.unreadable > 0 => Look::Failed,
             Some(call) => Look::Found {
                 call: call.id.clone(),
                 report: report(call),

@@ -33,13 +33,13 @@ pub(super) const STACK: usize = 256 * 1024;
 /// What a card turns: samples in, samples out. [`Engine`] is the one the
 /// product has; tests bring their own.
 pub trait Sound: Send + 'static {
-    /// Takes in interleaved samples of the microphone, any number of frames;
+    /// Takes in a period of the microphone, interleaved and of any length;
     /// returns how many packets became ready to send.
     ///
     /// Real time: must not allocate, lock or call the system.
     fn capture(&mut self, mic: &[i16]) -> usize;
 
-    /// Fills interleaved samples for the speaker, any number of frames.
+    /// Fills a period for the speaker, interleaved and of any length.
     ///
     /// Real time: must not allocate, lock or call the system.
     fn render(&mut self, speaker: &mut [i16]);
@@ -81,6 +81,7 @@ pub struct Stats {
     /// The playback side.
     pub speaker: SideStats,
     beats: AtomicU64,
+    overloads: AtomicU64,
 }
 
 impl Stats {
@@ -98,6 +99,17 @@ impl Stats {
     #[must_use]
     pub fn beats(&self) -> u64 {
         self.beats.load(Relaxed)
+    }
+
+    /// Times the audio thread had not slept for too long and was made to: the
+    /// processor is too slow for what it has to do.
+    #[must_use]
+    pub fn overloads(&self) -> u64 {
+        self.overloads.load(Relaxed)
+    }
+
+    pub(super) fn count_overload(&self) {
+        self.overloads.fetch_add(1, Relaxed);
     }
 
     pub(super) fn beat(&self) {

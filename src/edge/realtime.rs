@@ -33,11 +33,11 @@ use tokio::io::unix::AsyncFd;
 /// SCHED_FIFO priority of the audio thread: above the kernel's own interrupt
 /// threads (50) that do not serve sound, below what watches over the machine.
 pub const AUDIO_PRIORITY: u8 = 60;
-/// SCHED_FIFO priority of the media runtime: beneath the audio thread.
-pub const MEDIA_PRIORITY: u8 = 40;
-/// Longest that a real-time thread may compute without waiting. A period of
-/// sound costs less than a millisecond, so whoever takes this long is stuck,
-/// and on a board with one core the whole device with it.
+/// Nice value of the media runtime.
+pub const MEDIA_NICE: i32 = -10;
+/// Longest that a real-time thread may compute without waiting; the kernel ends
+/// the process after it. The audio thread sees to it that it waits more often,
+/// so whoever takes this long is stuck, and a board with one core with it.
 pub const STUCK: Duration = Duration::from_millis(500);
 /// CAP_IPC_LOCK, as a bit of `CapEff` (capabilities(7)).
 const CAP_IPC_LOCK: u32 = 14;
@@ -104,11 +104,13 @@ pub fn run_fifo(priority: u8) -> Result<(), Denied> {
 }
 
 fn limit_stuck_threads() -> io::Result<()> {
-    // A stricter limit of the service manager stays.
-    let micros = (STUCK.as_micros() as libc::rlim_t).min(limit_of(libc::RLIMIT_RTTIME)?);
+    let micros = STUCK.as_micros() as libc::rlim_t;
+    // SIGXCPU at the soft limit says why the process ended; SIGKILL at the
+    // hard one would not. A stricter limit of the service manager stays.
+    let (soft, hard) = limits(libc::RLIMIT_RTTIME)?;
     let limit = libc::rlimit {
-        rlim_cur: micros,
-        rlim_max: micros,
+        rlim_cur: soft.min(micros),
+        rlim_max: hard.min(2 * micros),
     };
     // SAFETY: the kernel reads one rlimit during the call.
     checked(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) })
@@ -124,19 +126,18 @@ fn set_fifo(priority: u8) -> io::Result<()> {
     checked(unsafe { libc::sched_setscheduler(0, policy, &raw const param) })
 }
 
-/// Raises the calling thread above ordinary ones: SCHED_FIFO at
-/// [`MEDIA_PRIORITY`] where that is allowed, else nice -10.
+/// Raises the calling thread above ordinary ones, to [`MEDIA_NICE`].
+///
+/// Not SCHED_FIFO: what this thread has to do is up to the network, and whoever
+/// floods it must not be able to starve the machine.
 ///
 /// # Errors
-/// Neither is allowed.
+/// The right is missing; nothing has changed for the thread.
 pub fn raise_priority() -> Result<(), Denied> {
-    const NICE: i32 = -10;
-    run_fifo(MEDIA_PRIORITY).or_else(|_| {
-        // SAFETY: no memory is passed. On Linux 0 names the calling thread.
-        checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) }).map_err(|why| Denied {
-            right: Right::Nice(NICE),
-            why,
-        })
+    // SAFETY: no memory is passed. On Linux 0 names the calling thread.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, MEDIA_NICE) }).map_err(|why| Denied {
+        right: Right::Nice(MEDIA_NICE),
+        why,
     })
 }
 
@@ -175,19 +176,19 @@ fn no_lock(why: io::Error) -> Denied {
 
 fn may_lock_all() -> io::Result<bool> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let unlimited = limit_of(libc::RLIMIT_MEMLOCK)? == libc::RLIM_INFINITY;
+    let unlimited = limits(libc::RLIMIT_MEMLOCK)?.0 == libc::RLIM_INFINITY;
     Ok(unlimited || has_capability(&status, CAP_IPC_LOCK))
 }
 
-/// The soft limit of the process on `resource`.
-fn limit_of(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlim_t> {
+/// The soft and the hard limit of the process on `resource`.
+fn limits(resource: libc::__rlimit_resource_t) -> io::Result<(libc::rlim_t, libc::rlim_t)> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel writes one rlimit during the call.
     checked(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
-    Ok(limit.rlim_cur)
+    Ok((limit.rlim_cur, limit.rlim_max))
 }
 
 /// Whether `status`, the text of /proc/self/status, shows an effective capability.
@@ -455,6 +456,19 @@ mod tests {
         if let Err(denied) = outcome {
             assert!(denied.to_string().contains("LimitRTPRIO=60"), "{denied}");
         }
+    }
+
+    #[test]
+    fn a_raised_thread_leaves_the_others_alone() {
+        let nice = || {
+            // SAFETY: no memory is passed; 0 is the calling thread.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+        };
+        let before = nice();
+        let raised = std::thread::spawn(move || (raise_priority().is_ok(), nice()));
+        let (allowed, after) = raised.join().unwrap();
+        assert_eq!(after, if allowed { MEDIA_NICE } else { before });
+        assert_eq!(nice(), before);
     }
 
     #[test]

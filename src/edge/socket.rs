@@ -575,9 +575,12 @@ fn poll_live(
     let Some(live) = live else {
         return Poll::Pending;
     };
-    match live.poll_send(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
-        Poll::Ready(Ok(())) | Poll::Pending => live.web.poll_next_unpin(cx),
+    let sent = live.poll_send(cx);
+    match (live.web.poll_next_unpin(cx), sent) {
+        // The service may have said `stop` before it went away.
+        (Poll::Ready(Some(Ok(message))), _) => Poll::Ready(Some(Ok(message))),
+        (_, Poll::Ready(Err(error))) => Poll::Ready(Some(Err(error))),
+        (other, _) => other,
     }
 }
 
@@ -792,5 +795,79 @@ impl Marks {
 
     fn forget(&mut self) {
         self.sent = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Marks that have come back once, after 100 ms; a mark is due at the end.
+    fn measured() -> (Marks, Instant) {
+        let start = Instant::now();
+        let mut marks = Marks::new(start);
+        let due = start + MARK_PERIOD;
+        let name = marks.due(due).unwrap();
+        let took = marks.echo(&name, due + 100 * MS).unwrap();
+        assert_eq!(took, 100 * MS);
+        assert!(!marks.judge(took));
+        (marks, due + MARK_PERIOD)
+    }
+
+    #[test]
+    fn one_mark_is_on_its_way_at_a_time() {
+        let (mut marks, due) = measured();
+        assert_eq!(marks.due(due - MS), None);
+        let name = marks.due(due).unwrap();
+        assert_eq!(marks.due(due + MARK_PERIOD), None);
+        assert_eq!(marks.echo("callbox-1", due), None);
+        assert!(marks.echo(&name, due).is_some());
+        assert_eq!(marks.echo(&name, due), None);
+    }
+
+    #[test]
+    fn a_late_mark_pauses_for_a_while_only() {
+        let (mut marks, due) = measured();
+        marks.due(due);
+        let late = due + 100 * MS + MARK_LATE;
+        assert!(!marks.overdue(late - MS));
+        assert!(marks.overdue(late));
+        assert!(marks.overdue(late + MARK_PAUSE - MS));
+        assert!(!marks.overdue(late + MARK_PAUSE));
+    }
+
+    #[test]
+    fn a_service_that_echoes_nothing_is_never_paused_for() {
+        let start = Instant::now();
+        let mut marks = Marks::new(start);
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            marks.due(now);
+            assert!(!marks.overdue(now));
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_lost_is_given_up() {
+        let (mut marks, due) = measured();
+        marks.due(due);
+        assert_eq!(marks.due(due + MARK_LOST), None);
+        let next = marks.due(due + MARK_LOST + MS);
+        assert_eq!(next.as_deref(), Some("callbox-3"));
+        // Nothing is known of this service any more.
+        assert!(!marks.overdue(due + MARK_LOST + MARK_LATE + 2 * MARK_PERIOD));
+    }
+
+    #[test]
+    fn a_backlog_is_dropped_once_and_then_accepted() {
+        let (mut marks, _) = measured();
+        assert!(!marks.judge(100 * MS + FAR_MAX));
+        assert!(marks.judge(101 * MS + FAR_MAX));
+        // Dropping did not help: it is how far away the far end is.
+        assert!(!marks.judge(101 * MS + FAR_MAX));
+        assert!(!marks.judge(90 * MS));
+        assert!(marks.judge(91 * MS + FAR_MAX));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything has a default that makes a working service with one number, a
 //! callee who answers and speaks, and a clean line; a test changes the one
-//! field it is about. [`Callee`] and [`Line`](super::line::Line) can be changed
+//! field it is about. [`Callee`] and [`Line`] can be changed
 //! while the service runs, through [`Handle`](super::Handle).
 
 use std::net::{Ipv4Addr, SocketAddr};

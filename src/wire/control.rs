@@ -110,14 +110,7 @@ mod tests {
 
     #[test]
     fn other_words_are_refused_with_those_that_are_known() {
-        for bad in [
-            &b"{}"[..],
-            b"",
-            b"call",
-            b"{\"do\":\"open\"}",
-            b"{\"do\":\"hangup\",\"x\":1}",
-            b"\xff",
-        ] {
+        for bad in [&b"{}"[..], b"", b"call", b"{\"do\":\"open\"}", b"\xff"] {
             let said = Request::parse(bad).unwrap_err();
             assert!(said.contains("call, hangup, status and probe"), "{said}");
         }

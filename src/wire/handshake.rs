@@ -20,7 +20,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -369,8 +369,9 @@ impl Context {
             direction: Option<Value>,
             status: Option<Value>,
         }
+        let value = String::from_utf8_lossy(value);
         let shape: Shape =
-            serde_json::from_slice(value).map_err(|_| Refusal::Header("X-Call-Context"))?;
+            serde_json::from_str(&value).map_err(|_| Refusal::Header("X-Call-Context"))?;
         let word = |value: &Option<Value>| Some(value.as_ref()?.as_str()?.to_owned());
         let number = |value| E164::parse(&word(value)?).ok();
         let call = |value| CallId::parse(&word(value)?);
@@ -413,7 +414,8 @@ impl SigningKey {
     }
 
     /// Judges a request: signed by this key over its raw context, fresh by the
-    /// service's time if that is known, and not seen before.
+    /// service's time if that is known, and not seen before. `now` is
+    /// monotonic time since any beginning.
     ///
     /// The signature is judged first, so strangers neither fill `seen` nor
     /// learn what else is wrong with their request.
@@ -424,7 +426,7 @@ impl SigningKey {
         &self,
         signed: Option<&Signed>,
         service_time: Option<i64>,
-        now: Instant,
+        now: Duration,
         seen: &mut Seen,
     ) -> Result<Freshness, Refusal> {
         let signed = signed.ok_or(Refusal::Forged)?;
@@ -467,13 +469,13 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 
 /// The request ids seen of late, oldest first.
 #[derive(Debug, Default)]
-pub struct Seen(VecDeque<(Instant, String)>);
+pub struct Seen(VecDeque<(Duration, String)>);
 
 impl Seen {
     /// A full table refuses instead of forgetting: an id that is forgotten
     /// could be replayed. Only holders of the key can fill it.
-    fn insert(&mut self, id: &str, now: Instant) -> Result<(), Refusal> {
-        let kept = |at: Instant| now.saturating_duration_since(at) < REPLAY_KEEP;
+    fn insert(&mut self, id: &str, now: Duration) -> Result<(), Refusal> {
+        let kept = |at: Duration| now.saturating_sub(at) < REPLAY_KEEP;
         while self.0.front().is_some_and(|&(at, _)| !kept(at)) {
             self.0.pop_front();
         }

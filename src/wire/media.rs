@@ -118,7 +118,10 @@ impl Format {
 
 /// Sound of a kind the device does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the stream is {} at {} Hz with {} channel(s); this device takes PCMU at 8000 Hz with 1", .0.encoding, .0.rate, .0.channels)]
+#[error(
+    "the stream is {} at {} Hz with {} channel(s); this device takes PCMU at 8000 Hz with 1",
+    .0.encoding, .0.rate, .0.channels
+)]
 pub struct Unsupported(pub Format);
 
 /// A piece of sound, still in base64.

@@ -15,6 +15,12 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 /// The number that is called.
 pub(crate) const CALLEE: &str = "+15005550199";
 
+/// What a device answers a handshake with: raw audio both ways.
+pub(crate) const RAW: &[(&str, &str)] = &[
+    ("x-use-inkbox-text-to-speech", "false"),
+    ("x-use-inkbox-speech-to-text", "false"),
+];
+
 /// Longer than anything here takes: a test that waits so long has failed.
 const GUARD: Duration = Duration::from_secs(30);
 
@@ -168,11 +174,7 @@ impl Device {
 
     /// Takes the next media socket, for raw audio both ways.
     pub(crate) async fn accept(&self) -> Media {
-        self.accept_with(&[
-            ("x-use-inkbox-text-to-speech", "false"),
-            ("x-use-inkbox-speech-to-text", "false"),
-        ])
-        .await
+        self.accept_with(RAW).await
     }
 
     /// Takes the next media socket and answers with these headers.

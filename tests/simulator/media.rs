@@ -303,6 +303,32 @@ async fn a_line_s_delay_is_heard_both_ways() {
 }
 
 #[tokio::test]
+async fn a_stall_is_felt_as_a_socket_that_takes_no_more() {
+    let mut config = patient();
+    config.service.ends_without_audio = None;
+    // From the beginning to well after what is looked at here.
+    config.line = "stall=0s+20s".parse().unwrap();
+    let simulator = start(config).await;
+    let device = Device::listen().await;
+    Client::new(&simulator).placed(&device.url()).await;
+    let tcp = device.tcp().await;
+    let mut media = Media::accept(tcp, RAW).await;
+    let packet = json!({"event": "clear", "padding": "x".repeat(10_000)}).to_string();
+    // A socket takes what the kernel has room for, 4 MB, and then no more;
+    // one that is read takes a packet at once, over and over.
+    let mut taken = 0;
+    while tokio::time::timeout(ms(1000), media.send_text(&packet))
+        .await
+        .is_ok()
+    {
+        taken += 1;
+        assert!(taken < 2000, "20 MB are gone: somebody reads");
+    }
+    drop(media);
+    simulator.stop().await;
+}
+
+#[tokio::test]
 async fn after_4500_the_same_call_comes_again() {
     let mut config = patient();
     config.service.redial_after_4500 = Some(ms(1));

@@ -225,8 +225,8 @@ fn rows_wait_for_the_services_word_until_it_is_known() {
         record(&store, row);
     }
     let waiting = |limit| rows(&store, Query::Unreconciled { limit });
-    assert_eq!(tokens(&waiting(10)), [token(1), token(2)]);
-    assert_eq!(tokens(&waiting(1)), [token(1)]);
+    assert_eq!(tokens(&waiting(10)), [token(2), token(1)]);
+    assert_eq!(tokens(&waiting(1)), [token(2)]);
 }
 
 #[test]

@@ -280,6 +280,20 @@ fn a_locked_file_is_waited_for_in_memory() {
     assert_eq!(tokens(&latest(&store)), [token(2), token(1)]);
 }
 
+#[test]
+fn what_waits_in_memory_moves_to_the_disk_at_the_end() {
+    let folder = Folder::new();
+    let (store, opened) = open_at(&folder.database());
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(record(&store, Row::new(token(1))), Saved::InMemory);
+    other.execute_batch("COMMIT").unwrap();
+    close(store, opened);
+    let reader = Reader::open(&folder.database()).unwrap();
+    let rows = reader.rows(&Query::Unfinished).unwrap();
+    assert_eq!(tokens(&rows), [token(1)]);
+}
+
 /// `max_page_count` makes SQLite answer SQLITE_FULL as a full disk does.
 #[test]
 fn records_outlive_a_full_disk_and_move_to_it_when_there_is_room() {
@@ -379,6 +393,8 @@ fn a_read_only_file_is_said_and_still_read() {
     let program = folder.0.join("test");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     mode(&folder.database(), 0o444);
+    std::fs::write(folder.0.join("secret.db"), "").unwrap();
+    mode(&folder.0.join("secret.db"), 0o000);
     mode(&folder.0, 0o555);
     let mut child = Command::new(&program);
     child.args([
@@ -467,6 +483,29 @@ fn readers_and_the_daemon_do_not_wait_for_each_other() {
         .unwrap();
     assert_eq!(seen, 1);
     assert_eq!(latest(&store).len(), 2);
+}
+
+/// Locks of this kind are the process's: a file that is opened and closed
+/// anywhere in it takes all of them away.
+#[test]
+fn a_reader_takes_no_locks_away() {
+    let folder = Folder::new();
+    let (store, _) = open_at(&folder.database());
+    record(&store, Row::new(token(1)));
+    let inode = format!(":{} ", folder.database().metadata().unwrap().ino());
+    let is_locked = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks
+            .lines()
+            .any(|line| line.contains("POSIX") && line.contains(&inode))
+    };
+    assert!(
+        is_locked(),
+        "SQLite holds a lock as long as the file is open"
+    );
+    drop(Reader::open(&folder.database()).unwrap());
+    assert!(is_locked());
+    drop(store);
 }
 
 #[test]

@@ -142,13 +142,15 @@ pub(super) fn holder(name: &str) -> Option<String> {
 fn holder_under(proc: &Path, name: &str) -> Option<String> {
     let card = proc.join("asound").join(card_id(name)?);
     let streams = fs::read_dir(card).ok()?.filter_map(Result::ok);
-    let pid = streams
+    let thread = streams
         .flat_map(|stream| fs::read_dir(stream.path()).into_iter().flatten())
         .filter_map(Result::ok)
         .filter_map(|sub| fs::read_to_string(sub.path().join("status")).ok())
-        .find_map(|status| owner(&status))?;
-    let program = fs::read_to_string(proc.join(pid.to_string()).join("comm")).ok()?;
-    Some(format!("{} (process {pid})", program.trim()))
+        .find_map(|status| Some(field(&status, "owner_pid")?.to_owned()))?;
+    let status = fs::read_to_string(proc.join(&thread).join("status")).ok()?;
+    let process = field(&status, "Tgid")?;
+    let program = fs::read_to_string(proc.join(process).join("comm")).ok()?;
+    Some(format!("{} (process {process})", program.trim()))
 }
 
 /// The card in names such as `plughw:CARD=Device,DEV=0`, `hw:Device` and `hw:0,0`.
@@ -162,12 +164,10 @@ fn card_id(name: &str) -> Option<String> {
     }
 }
 
-/// The process in the text of /proc/asound/card*/pcm*/sub*/status.
-fn owner(status: &str) -> Option<u32> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("owner_pid"))?;
-    line.trim_start_matches([' ', ':']).trim().parse().ok()
+/// The value in a line `name: value` of a file of the kernel.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim())
 }
 
 #[cfg(test)]
@@ -193,12 +193,17 @@ mod tests {
         let proc = std::env::temp_dir().join(format!("callbox-proc-{}", std::process::id()));
         let sub = proc.join("asound/Device/pcm0p/sub0");
         fs::create_dir_all(&sub).unwrap();
-        fs::create_dir_all(proc.join("4711")).unwrap();
+        // A thread of the program opened it.
+        for (id, name) in [("4711", "aplay"), ("4712", "aplay-reader")] {
+            fs::create_dir_all(proc.join(id)).unwrap();
+            fs::write(proc.join(id).join("comm"), format!("{name}\n")).unwrap();
+            let status = format!("Name:\t{name}\nTgid:\t4711\nNgid:\t0\nPid:\t{id}\n");
+            fs::write(proc.join(id).join("status"), status).unwrap();
+        }
         fs::write(sub.join("status"), "closed\n").unwrap();
-        fs::write(proc.join("4711/comm"), "aplay\n").unwrap();
         let name = "plughw:CARD=Device,DEV=0";
         assert_eq!(holder_under(&proc, name), None);
-        let status = "state: RUNNING\nowner_pid   : 4711\ntrigger_time: 1.2\n";
+        let status = "state: RUNNING\nowner_pid   : 4712\ntrigger_time: 1.2\n";
         fs::write(sub.join("status"), status).unwrap();
         let holder = holder_under(&proc, name);
         fs::remove_dir_all(&proc).unwrap();

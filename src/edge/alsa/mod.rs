@@ -19,9 +19,9 @@
 //! packets keep flowing, and what is rendered is thrown away.
 //!
 //! Units: *frame*, one sample of every channel; *period*, the frames after
-//! which the card wakes us; *buffer*, the frames the card holds. The speaker
-//! starts with its buffer full of silence, so a written frame is heard exactly
-//! one buffer after the one that was playing when it was written.
+//! which the card wakes us; *buffer*, the frames the card has room for. The
+//! speaker starts with `periods` of silence and is kept there, so its delay is
+//! known and the same after every start.
 //!
 //! Always true: the formats are agreed at the first opening and stay; a card
 //! comes back in the same format or not at all. PCMs are opened and closed on
@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use self::list::{Device, check, list};
+pub use self::list::{Device, Rates, check, list};
 pub use self::pcm::{Fault, Fit};
 use super::card::{Direction, EVENTS, Event, Running, STACK, Sound, Stats};
 use super::realtime::{self, Wake};
@@ -74,8 +74,8 @@ pub struct Side {
     /// go: `plughw:CARD=Device,DEV=0`. `plughw` converts what the card cannot
     /// do itself, `hw` never.
     pub name: String,
-    /// `None`: what the card does best, 48 kHz before 16 kHz, mono before
-    /// stereo, its own rate before a converted one.
+    /// One that [`Engine::new`](crate::audio::engine::Engine::new) takes. `None`: what the card does best, 48 kHz
+    /// before 16 kHz, mono before stereo, its own rate before a converted one.
     pub format: Option<Format>,
 }
 
@@ -213,6 +213,8 @@ impl Card {
             .stack_size(STACK)
             .spawn(move || {
                 let _until_the_end: SyncSender<Infallible> = ending;
+                // What alsa-lib has to say stays in memory: stderr may wait.
+                let _words = ::alsa::Output::local_error_handler();
                 _ = tell_rights.send(realtime::run_fifo(realtime::AUDIO_PRIORITY));
                 pump::run(sides, sound, &wake, &shared, &stop);
             })?;

@@ -1,7 +1,7 @@
 //! One side of a card: opened by name, agreed upon, started, and polled.
 //!
 //! ```text
-//!  Wanted ─open─▶ Pcm ─start─▶ ready? ─▶ available ─▶ read | write ─▶ …
+//!  Wanted ─open─▶ Pcm ─start─▶ acknowledge ─▶ available ─▶ read | write ─▶ …
 //!                                └── verdict: Again | Restart | Lost
 //! ```
 //!
@@ -63,8 +63,11 @@ pub struct Fit {
     pub format: Format,
     /// Frames after which the card wakes us.
     pub period: usize,
-    /// Frames the card holds.
+    /// Frames the card has room for.
     pub buffer: usize,
+    /// Frames the speaker is kept at: all of its delay. A card or mixer may
+    /// insist on a buffer larger than asked for; then it is not filled.
+    pub held: usize,
 }
 
 impl Fit {
@@ -83,9 +86,10 @@ impl fmt::Display for Fit {
         };
         write!(
             f,
-            "{} Hz {channels}, periods of {:.1} ms, buffer of {:.1} ms",
+            "{} Hz {channels}, periods of {:.1} ms, {:.1} ms held of {:.1} ms",
             self.format.rate,
             millis(self.period),
+            millis(self.held),
             millis(self.buffer),
         )
     }
@@ -201,6 +205,7 @@ pub(super) fn verdict(error: alsa::Error) -> Verdict {
 /// An open side, and room for one period of it.
 pub(super) struct Pcm {
     pcm: PCM,
+    direction: Direction,
     fit: Fit,
     descriptors: [pollfd; DESCRIPTORS],
     count: usize,
@@ -215,7 +220,7 @@ impl Pcm {
         let _words = Output::local_error_handler();
         let pcm = PCM::new(&wanted.name, wanted.direction.into(), true).map_err(failed)?;
         let fit = agree(&pcm, wanted)?;
-        set_wake_up(&pcm, fit).map_err(failed)?;
+        set_wake_up(&pcm, spare(wanted.direction, fit) + fit.period).map_err(failed)?;
         let mut descriptors = [NO_DESCRIPTOR; DESCRIPTORS];
         if pcm.count() > DESCRIPTORS {
             return Err(failed(alsa::Error::unsupported("snd_pcm_poll_descriptors")));
@@ -223,6 +228,7 @@ impl Pcm {
         let count = pcm.fill(&mut descriptors).map_err(failed)?;
         Ok(Self {
             pcm,
+            direction: wanted.direction,
             fit,
             descriptors,
             count,
@@ -239,33 +245,35 @@ impl Pcm {
     }
 
     /// Starts the card, for the first time or after it stopped. A speaker
-    /// begins with a full buffer of silence, which makes its delay known.
-    pub(super) fn start(&mut self, direction: Direction) -> alsa::Result<()> {
+    /// begins with as much silence as will be held, which makes its delay known.
+    pub(super) fn start(&mut self) -> alsa::Result<()> {
         self.pcm.prepare()?;
-        if direction == Direction::Speaker {
+        if self.direction == Direction::Speaker {
             self.samples.fill(0);
-            // More frames than the buffer holds are refused, which ends this.
-            for _ in 0..self.fit.buffer.div_ceil(self.fit.period) {
-                match write_frames(&self.pcm, &self.samples) {
-                    Err(error) if verdict(error) != Verdict::Again => return Err(error),
-                    _ => {}
-                }
+            let channels = usize::from(self.fit.format.channels);
+            let mut left = self.fit.held;
+            while left > 0 {
+                let frames = left.min(self.fit.period);
+                write_frames(&self.pcm, &self.samples[..frames * channels])?;
+                left -= frames;
             }
         }
         self.pcm.start()
     }
 
-    /// Whether what poll(2) left in `polled` is news for this PCM. Plug-ins
-    /// count on being asked, whatever the answer.
-    pub(super) fn ready(&self, polled: &[pollfd]) -> alsa::Result<bool> {
-        Ok(!self.pcm.revents(&polled[..self.count])?.is_empty())
+    /// Shows the PCM what poll(2) left in `polled`, which is how plug-ins take
+    /// back their wake-up. Their answer is left aside: some say "nothing" until
+    /// [`available`](Self::available) has been asked.
+    pub(super) fn acknowledge(&self, polled: &[pollfd]) -> alsa::Result<()> {
+        self.pcm.revents(&polled[..self.count]).map(drop)
     }
 
-    /// Frames that can be moved now, and how many lie between us and the
-    /// converter.
+    /// Frames to be moved now, and how many lie between us and the converter.
     pub(super) fn available(&self) -> alsa::Result<(usize, usize)> {
         let (available, delay) = self.pcm.avail_delay()?;
-        Ok((available.max(0) as usize, delay.max(0) as usize))
+        let spare = spare(self.direction, self.fit);
+        let available = (available.max(0) as usize).saturating_sub(spare);
+        Ok((available, delay.max(0) as usize))
     }
 
     /// A period from the microphone; may be short.
@@ -343,21 +351,101 @@ fn set(pcm: &PCM, wanted: &Wanted, format: Format, convert: bool) -> alsa::Resul
     let period = params.set_period_size_near(frames as _, ValueOr::Nearest)?;
     params.set_buffer_size_near(period * alsa::pcm::Frames::from(wanted.periods))?;
     pcm.hw_params(&params)?;
-    let fit = Fit {
-        format,
-        period: params.get_period_size()? as usize,
-        buffer: params.get_buffer_size()? as usize,
-    };
-    if fit.period == 0 || fit.buffer < 2 * fit.period {
+    let period = params.get_period_size()? as usize;
+    let buffer = params.get_buffer_size()? as usize;
+    if period == 0 || buffer < 2 * period {
         return Err(alsa::Error::unsupported("snd_pcm_hw_params"));
     }
-    Ok(fit)
+    Ok(Fit {
+        format,
+        period,
+        buffer,
+        held: buffer.min(period * wanted.periods.max(2) as usize),
+    })
 }
 
-/// Wakes us once per period, and never starts by itself.
-fn set_wake_up(pcm: &PCM, fit: Fit) -> alsa::Result<()> {
+/// Frames of the buffer that stay empty.
+fn spare(direction: Direction, fit: Fit) -> usize {
+    match direction {
+        Direction::Microphone => 0,
+        Direction::Speaker => fit.buffer - fit.held,
+    }
+}
+
+/// Wakes us when `available` frames can be moved, and never starts by itself.
+fn set_wake_up(pcm: &PCM, available: usize) -> alsa::Result<()> {
     let params = pcm.sw_params_current()?;
-    params.set_avail_min(fit.period as _)?;
+    params.set_avail_min(available as _)?;
     params.set_start_threshold(params.get_boundary()?)?;
     pcm.sw_params(&params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "plughw:CARD=Device,DEV=0";
+
+    fn fault(errno: i32) -> Fault {
+        Fault::new(NAME, alsa::Error::new("snd_pcm_open", errno))
+    }
+
+    #[test]
+    fn each_fault_names_the_card_and_what_to_do() {
+        let cases = [
+            (libc::ENODEV, "Plug it in"),
+            (libc::EBUSY, "in use by another program; stop that"),
+            (libc::EACCES, "usermod -aG audio"),
+            (libc::ETIMEDOUT, "unplug it and plug it in again"),
+            (libc::EIO, "fails in snd_pcm_open: Input/output error"),
+        ];
+        for (errno, advice) in cases {
+            let text = fault(errno).to_string();
+            assert!(text.contains(NAME), "{text}");
+            assert!(text.contains(advice), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_card_is_told_with_those_that_are_there() {
+        let missing = |there: &[&str]| Fault::Missing {
+            name: NAME.into(),
+            there: there.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let text = missing(&[]).to_string();
+        assert!(text.contains("no card is there at all"), "{text}");
+        let text = missing(&["plughw:CARD=a,DEV=0", "plughw:CARD=b,DEV=0"]).to_string();
+        let both = "these are there: plughw:CARD=a,DEV=0, plughw:CARD=b,DEV=0";
+        assert!(text.contains(both), "{text}");
+    }
+
+    #[test]
+    fn errors_in_mid_sound_are_told_apart() {
+        let cases = [
+            (libc::EAGAIN, Verdict::Again),
+            (libc::EINTR, Verdict::Again),
+            (libc::EPIPE, Verdict::Restart),
+            (libc::ESTRPIPE, Verdict::Restart),
+            (libc::EBADFD, Verdict::Restart),
+            (libc::ENODEV, Verdict::Lost),
+            (libc::EIO, Verdict::Lost),
+            (libc::ETIMEDOUT, Verdict::Lost),
+        ];
+        for (errno, want) in cases {
+            let error = alsa::Error::new("snd_pcm_avail_delay", errno);
+            assert_eq!(verdict(error), want, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_leaves_empty_what_nobody_asked_for() {
+        let fit = Fit {
+            format: format(48_000, 1),
+            period: 480,
+            buffer: 16_384,
+            held: 1_440,
+        };
+        assert_eq!(spare(Direction::Speaker, fit), 16_384 - 1_440);
+        assert_eq!(spare(Direction::Microphone, fit), 0);
+    }
 }

@@ -15,13 +15,15 @@
 //! ```
 //!
 //! Always true: a round ends within [`ROUND`]; a side moves at most one buffer
-//! per round; a card that claims to be ready without end is held to 10/9 of
-//! its rate, so it cannot keep a real-time thread from ever waiting.
+//! per round. This thread goes before all others, so it sleeps whatever
+//! happens: a card that claims to be ready without end is held to 10/9 of its
+//! rate, and an engine slower than the card is interrupted every [`BREATHLESS`].
 //!
 //! Real time: see the module above.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use alsa::poll::pollfd;
@@ -34,10 +36,14 @@ use crate::edge::realtime::Wake;
 
 /// Longest poll: how late a stop may be noticed.
 const ROUND: Duration = Duration::from_millis(100);
-/// A card that moves nothing for so long has stopped without a word.
-const STALLED: Duration = Duration::from_secs(1);
+/// A card that moves nothing for so long has stopped without a word. A sound
+/// server may take 2 s to wake a card of its own.
+const STALLED: Duration = Duration::from_secs(3);
 /// How long a card that was ready for nothing is left alone.
 const REST: Duration = Duration::from_millis(1);
+/// Longest without sleep. A processor too slow for the engine then crackles,
+/// and does not run into the kernel's limit for threads that are stuck.
+const BREATHLESS: Duration = Duration::from_millis(100);
 /// Starts in a row, without a period between them, that make a card lost.
 const RESTARTS: u32 = 8;
 
@@ -74,14 +80,23 @@ pub(super) fn run(
     stopping: &AtomicBool,
 ) {
     let mut polled = [NO_DESCRIPTOR; 2 * DESCRIPTORS];
+    let mut slept = Instant::now();
     while !stopping.load(Relaxed) {
-        let now = Instant::now();
-        let mut until = now + ROUND;
+        let asked = Instant::now();
+        let mut until = asked + ROUND;
         for (side, polled) in sides.iter_mut().zip(polled.chunks_exact_mut(DESCRIPTORS)) {
-            until = until.min(side.prepare(now, polled));
+            until = until.min(side.prepare(asked, polled));
         }
-        wait(&mut polled, until.saturating_duration_since(now));
-        let now = Instant::now();
+        wait(&mut polled, until.saturating_duration_since(asked));
+        let mut now = Instant::now();
+        if now.duration_since(asked) > REST / 4 {
+            slept = now;
+        } else if now.duration_since(slept) > BREATHLESS {
+            thread::sleep(REST);
+            now = Instant::now();
+            slept = now;
+            stats.count_overload();
+        }
         let mut packets = 0;
         for (side, polled) in sides.iter_mut().zip(polled.chunks_exact(DESCRIPTORS)) {
             packets += side.serve(now, polled, &mut sound);
@@ -192,9 +207,10 @@ impl Side {
         let State::Here(pcm) = &mut self.state else {
             return Ok(());
         };
-        if !pcm.ready(polled)? {
+        if polled.iter().all(|descriptor| descriptor.revents == 0) {
             return self.check_stall(now);
         }
+        pcm.acknowledge(polled)?;
         let fit = *pcm.fit();
         let (available, delay) = pcm.available()?;
         let periods = available.min(fit.buffer) / fit.period;
@@ -263,7 +279,7 @@ impl Side {
 
     /// Starts a PCM: a new one, or one that ran dry.
     fn begin(&mut self, now: Instant, mut pcm: Pcm) {
-        if let Err(error) = pcm.start(self.direction) {
+        if let Err(error) = pcm.start() {
             return self.leave(now, pcm, error);
         }
         self.state = State::Here(pcm);

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Units: pauses between tries double from [`SHORTEST`] to [`LONGEST`], so a
-//! replugged card is back within seconds and a missing one costs nothing.
+//! replugged card is back within seconds and a missing one costs nothing. They
+//! begin anew once a card has worked for [`LASTING`], so one that comes and
+//! goes does not fill the log.
 //!
 //! Always true: at most one PCM is under way, in one direction; once the
 //! handover is closed, whatever is in it or comes late is dropped.
@@ -17,7 +19,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
@@ -29,6 +31,9 @@ use crate::trace::{Counter, Trace};
 const SHORTEST: Duration = Duration::from_millis(250);
 /// Pause between tries in the long run.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// A card that worked for so long is taken for well again.
+const LASTING: Duration = Duration::from_secs(30);
 
 /// Where a PCM changes threads.
 pub(super) struct Handover {
@@ -147,30 +152,36 @@ impl Reopener {
     }
 
     fn run(self, handover: &Handover, missing: Option<Fault>) {
+        let mut pause = SHORTEST;
         if let Some(fault) = missing
-            && !self.bring_back(handover, fault)
+            && !self.bring_back(handover, fault, &mut pause)
         {
             return;
         }
+        let mut back = Instant::now();
         while let Some((pcm, error)) = handover.wait_lost() {
+            if back.elapsed() > LASTING {
+                pause = SHORTEST;
+            }
             // Closed before it is opened again: a card serves one at a time.
             drop(pcm);
-            if !self.bring_back(handover, Fault::new(&self.wanted.name, error)) {
+            if !self.bring_back(handover, Fault::new(&self.wanted.name, error), &mut pause) {
                 return;
             }
+            back = Instant::now();
         }
     }
 
     /// Opens until it works; `false` when closed before.
-    fn bring_back(&self, handover: &Handover, fault: Fault) -> bool {
+    fn bring_back(&self, handover: &Handover, fault: Fault, pause: &mut Duration) -> bool {
         let direction = self.wanted.direction;
         self.tell(Event::Lost {
             direction,
             why: fault.to_string(),
         });
         let mut told = fault;
-        let mut length = SHORTEST;
-        while handover.pause(length) {
+        while handover.pause(*pause) {
+            *pause = (2 * *pause).min(LONGEST);
             match Pcm::open(&self.wanted) {
                 Ok(pcm) => {
                     let fit = pcm.fit().to_string();
@@ -188,7 +199,6 @@ impl Reopener {
                     told = fault;
                 }
             }
-            length = (2 * length).min(LONGEST);
         }
         false
     }

@@ -117,7 +117,8 @@ pub struct Accepted {
 pub enum BindError {
     /// The address is taken, not ours, or not allowed.
     #[error(
-        "cannot listen on {address}: {source}; choose another address or port for the ingress, or stop what uses this one"
+        "cannot listen on {address}: {source}; choose another address or port for the ingress, \
+         or stop what uses this one"
     )]
     Listen {
         /// The address in the configuration.
@@ -143,6 +144,7 @@ struct Door {
     certificate: Option<Mutex<Certificate>>,
     signing_key: Option<SigningKey>,
     seen: Mutex<Seen>,
+    began: Instant,
     service_time: ServiceTime,
     routes: Routes,
     sockets: AtomicU32,
@@ -175,6 +177,7 @@ impl Ingress {
             certificate,
             signing_key: config.signing_key,
             seen: Mutex::default(),
+            began: Instant::now(),
             service_time,
             routes,
             sockets: AtomicU32::new(0),
@@ -365,7 +368,12 @@ impl Door {
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = request.signed.as_ref();
-        let verdict = key.verify(signed, (self.service_time)(), Instant::now(), &mut seen);
+        let verdict = key.verify(
+            signed,
+            (self.service_time)(),
+            self.began.elapsed(),
+            &mut seen,
+        );
         match verdict {
             Ok(Freshness::Fresh) => Ok(()),
             Ok(Freshness::Unjudged) => {
@@ -375,7 +383,11 @@ impl Door {
             Err(refusal) => {
                 // Only the service knows the path, so it is our key that is wrong.
                 if self.routes.find(token, None).is_ok() {
-                    tracing::warn!(%refusal, "the service's media stream was refused: check that signing_key is the key shown in the service's console, and the clock");
+                    tracing::warn!(
+                        %refusal,
+                        "the media stream of a call was refused: check that signing_key is the \
+                         one the service's console shows, and that the clock is right"
+                    );
                 }
                 Err(refusal)
             }

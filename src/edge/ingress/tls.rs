@@ -52,7 +52,8 @@ pub enum TlsError {
     },
     /// The two do not fit together, or the key is of a kind we do not take.
     #[error(
-        "{certificate} and {key} cannot be used together: {source}; the key must be the one the certificate was made for"
+        "{certificate} and {key} cannot be used together: {source}; the key must be the one the \
+         certificate was made for"
     )]
     Unusable {
         /// The certificate's file.
@@ -96,7 +97,8 @@ impl Certificate {
             match read(&self.files) {
                 Ok(config) => {
                     self.config = config;
-                    tracing::info!(file = %self.files.certificate.display(), "new certificate in use");
+                    let file = self.files.certificate.display();
+                    tracing::info!(%file, "new certificate in use");
                 }
                 Err(error) => tracing::warn!(%error, "new certificate refused, the old one stays"),
             }

@@ -209,14 +209,10 @@ pub(super) fn open_in_memory() -> rusqlite::Result<Connection> {
 }
 
 /// Opens the file to look only, beside a running daemon or without one.
+///
+/// Only SQLite may open and close the file: any other `close` in this process
+/// would take away the locks its connections hold (POSIX, fcntl).
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, ReadError> {
-    match fs::File::open(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(ReadError::Forbidden(path.into()));
-        }
-        Err(_) => return Err(ReadError::Missing(path.into())),
-    }
     let failed = |error| ReadError::of(path, error);
     let connection = open_read_only(path).map_err(failed)?;
     let owner = owner(&connection).map_err(failed)?;

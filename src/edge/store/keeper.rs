@@ -20,6 +20,9 @@ use super::{Change, Config, Health, ROWS_IN_MEMORY, Saved, Update};
 use crate::edge::clock::Stamp;
 use crate::trace::{Counter, Trace};
 
+/// Files set aside that the status tells of: a card that needs more is dead.
+const TOLD_MAX: usize = 4;
+
 pub(super) struct Keeper {
     config: Config,
     trace: Arc<Trace>,
@@ -39,7 +42,9 @@ impl Keeper {
             Ok(connection) => (connection, Saved::OnDisk),
             Err(fault) => {
                 troubles.push(fault.unwritable(&config.path));
-                (memory(&config)?, Saved::InMemory)
+                let mut memory = file::open_in_memory()?;
+                salvage(&config, &mut memory);
+                (memory, Saved::InMemory)
             }
         };
         let mut keeper = Self {
@@ -115,20 +120,19 @@ impl Keeper {
     /// Writes to where the record is; when that fails, to a new file or to
     /// memory. `None`: nowhere.
     fn write(&mut self, updates: &[Update]) -> Option<Saved> {
-        for may_begin_anew in [true, false] {
-            match self.write_here(updates) {
+        let mut may_begin_anew = true;
+        loop {
+            let error = match self.write_here(updates) {
                 Ok(()) => return Some(self.place),
-                Err(error) if self.place == Saved::InMemory => return self.lose(&error),
-                Err(error) => {
-                    if let Err(error) = self.move_away(error.into(), may_begin_anew) {
-                        return self.lose(&error);
-                    }
-                }
+                Err(error) => error,
+            };
+            if self.place == Saved::InMemory {
+                return self.lose(&error);
             }
-        }
-        match self.write_here(updates) {
-            Ok(()) => Some(self.place),
-            Err(error) => self.lose(&error),
+            if let Err(error) = self.move_away(error.into(), may_begin_anew) {
+                return self.lose(&error);
+            }
+            may_begin_anew = false;
         }
     }
 
@@ -136,8 +140,9 @@ impl Keeper {
     /// damaged, else for memory.
     fn move_away(&mut self, fault: Fault, may_begin_anew: bool) -> rusqlite::Result<()> {
         // The file is closed before it is opened again or renamed.
-        self.connection = memory(&self.config)?;
+        self.connection = file::open_in_memory()?;
         self.place = Saved::InMemory;
+        salvage(&self.config, &mut self.connection);
         if may_begin_anew && matches!(fault, Fault::Corrupt(_)) {
             self.return_to_disk();
         }
@@ -175,7 +180,8 @@ impl Keeper {
         match trouble {
             Trouble::Unwritable { .. } => health.in_memory = Some(trouble.to_string()),
             Trouble::Corrupt { .. } | Trouble::Newer { .. } => {
-                health.set_aside.push(trouble.to_string());
+                health.set_aside.truncate(TOLD_MAX - 1);
+                health.set_aside.insert(0, trouble.to_string());
             }
         }
     }
@@ -185,19 +191,17 @@ impl Keeper {
     }
 }
 
-/// A place in memory, which knows the calls that are up and the values that
-/// were kept, if the file can be read: a card that the kernel made read-only
-/// after an error still says what has to be hung up.
-fn memory(config: &Config) -> rusqlite::Result<Connection> {
-    let mut memory = file::open_in_memory()?;
+/// Brings the calls that are up and the values that were kept to `memory`, if
+/// the file can be read: a card that the kernel made read-only after an error
+/// still says what has to be hung up.
+fn salvage(config: &Config, memory: &mut Connection) {
     let Ok(disk) = file::open_to_read(&config.path) else {
-        return Ok(memory);
+        return;
     };
     let rows = Query::Unfinished.rows(&disk);
-    if let Err(error) = rows.and_then(|rows| copy(&disk, &rows, &mut memory, ROWS_IN_MEMORY)) {
+    if let Err(error) = rows.and_then(|rows| copy(&disk, &rows, memory, ROWS_IN_MEMORY)) {
         tracing::warn!(%error, "calls that were up before are not known");
     }
-    Ok(memory)
 }
 
 /// All `updates`, or none. Says how many rows gave way to them.

@@ -65,8 +65,9 @@ const STACK: usize = 512 * 1024;
 pub struct Config {
     /// The database. Its folder is made when it is missing.
     pub path: PathBuf,
-    /// Attempts kept; the oldest gives way. Default 10 000, which is a month of
-    /// the service's whole daily allowance, and some 10 MB. 0 keeps none.
+    /// Attempts kept; the oldest gives way. Default 10 000, which is a hundred
+    /// days of the service's whole allowance, and some 5 MB. Each start reads
+    /// them all to check them: a million take a slow card minutes. 0 keeps none.
     pub max_rows: u32,
     /// Attempts older than this go with the next [`Update::prune`]. Default 400
     /// days: last year's season can still be looked up.
@@ -97,7 +98,8 @@ impl Config {
 
 const ROOM_LEAST: u64 = 64 * 1024 * 1024;
 
-/// Bytes for a row: three times what one with every fact takes.
+/// Bytes for a row: eight times what one with every fact takes, since the
+/// longest words are longer than most.
 const ROOM_PER_ROW: u64 = 4096;
 
 /// What the store found when it was opened.
@@ -128,7 +130,8 @@ pub enum Saved {
 pub struct Health {
     /// Why records are in memory only; `None` is well.
     pub in_memory: Option<String>,
-    /// Files that were set aside since the start, and why.
+    /// Files that were set aside since the start, and why: the latest first,
+    /// at most four.
     pub set_aside: Vec<String>,
 }
 
@@ -213,9 +216,8 @@ pub struct StoreHandle {
 }
 
 impl StoreHandle {
-    /// Opens the record and starts its thread. Waits for the disk, up to a
-    /// second for a large record on a slow card: once, before the daemon is
-    /// ready.
+    /// Opens the record and starts its thread. Waits for the disk while the
+    /// file is checked: once, before the daemon is ready.
     ///
     /// Trouble with the file is not an error: the device goes on, with a new
     /// file or in memory, and [`Opened::troubles`] says so.
@@ -270,8 +272,8 @@ impl StoreHandle {
     }
 
     /// Asks for rows, as they are after all that was queued before. Never
-    /// waits; a store that cannot read answers with none, and says why in its
-    /// [`health`](Self::health).
+    /// waits; a store that cannot read answers with none, logs why, and counts
+    /// it as `store_errors`.
     ///
     /// # Errors
     /// The queue is full, or the store has stopped.

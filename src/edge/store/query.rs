@@ -4,9 +4,10 @@
 //! did meanwhile.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, ErrorCode, Params, params};
 
 use super::file;
 use super::row::{COLUMNS, Row};
@@ -33,7 +34,8 @@ pub enum Query {
     Find(String),
     /// Attempts that are not over, oldest first; at most a hundred.
     Unfinished,
-    /// Attempts that are over and wait for the service's word, oldest first.
+    /// Attempts that are over and wait for the service's word, the newest
+    /// first: one that the service never settles keeps no later one waiting.
     Unreconciled {
         /// Rows to answer at most.
         limit: u32,
@@ -63,7 +65,7 @@ impl Query {
             Self::Unreconciled { limit } => select(
                 connection,
                 "WHERE closed = 1 AND coalesce(reconciled, 'pending') = 'pending'
-                 ORDER BY seq LIMIT ?1",
+                 ORDER BY seq DESC LIMIT ?1",
                 params![limit],
             ),
         }
@@ -198,9 +200,16 @@ pub enum ReadError {
 
 impl ReadError {
     pub(super) fn of(path: &Path, error: rusqlite::Error) -> Self {
+        let file = path.metadata();
         let path = path.to_path_buf();
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotOurs(path),
+        match (error.sqlite_error_code(), file) {
+            (Some(ErrorCode::NotADatabase), _) => Self::NotOurs(path),
+            (Some(ErrorCode::CannotOpen), Ok(file)) if file.is_file() => Self::Forbidden(path),
+            (Some(ErrorCode::CannotOpen), Ok(_)) => Self::NotOurs(path),
+            (Some(ErrorCode::CannotOpen), Err(why)) => match why.kind() {
+                io::ErrorKind::PermissionDenied => Self::Forbidden(path),
+                _ => Self::Missing(path),
+            },
             _ => Self::Failed { path, error },
         }
     }

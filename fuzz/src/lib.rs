@@ -1,0 +1,182 @@
+//! What must hold for any bytes at all, one function per door through which a
+//! stranger's bytes come in.
+//!
+//! The fuzzer calls them with what it grows from `corpus/`; the test
+//! `tests/socket_corpus.rs` with the same files and a seeded generator, so
+//! every `cargo test` looks through the same doors for a second.
+//!
+//! To fuzz, with the stable compiler and `cargo install cargo-fuzz`:
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none frame -- -max_total_time=60`
+
+use std::time::Duration;
+
+use callbox::trace::Counter;
+use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
+use callbox::wire::media::{
+    self, FIRST_SEQ, Inbound, Media, Order, Recutter, SLOT, SOUND_MAX, Writer,
+};
+use callbox::wire::rest::{self, Answer, ApiError, Body, Headers};
+
+/// Slots by which a message's numbers may move the stream: one second, twice
+/// where the message before was too short to fill a slot and comes out first.
+const JUMP: i64 = 2 * 50;
+
+/// A request head as a stranger sends it.
+pub fn handshake(bytes: &[u8]) {
+    let outcome = handshake::parse(bytes);
+    match &outcome {
+        Ok(None) => assert!(bytes.len() < HEAD_MAX, "a head must end somewhere"),
+        Ok(Some((request, length))) => {
+            assert!(*length <= bytes.len().min(HEAD_MAX));
+            // What follows the head has no part in it.
+            let alone = handshake::parse(&bytes[..*length]);
+            assert_eq!(alone.as_ref(), outcome.as_ref());
+            assert!(request.key.is_some() || matches!(request.target, Target::Probe(_)));
+            let key = SigningKey::new("not the key it was signed with").expect("a key");
+            let verdict = key.verify(
+                request.signed.as_ref(),
+                Some(0),
+                Duration::ZERO,
+                &mut Seen::default(),
+            );
+            assert_eq!(verdict, Err(Refusal::Forged));
+        }
+        Err(refusal) => {
+            assert!((400..500).contains(&refusal.status().0));
+            let unknown = refusal.counter() == Counter::HandshakesUnknownPath;
+            assert_eq!(unknown, *refusal == Refusal::UnknownPath);
+            assert!(handshake::refuse(*refusal).len() < 512);
+        }
+    }
+}
+
+/// A text message of the media stream.
+pub fn frame(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match media::parse(text) {
+        Ok(Inbound::Media(message)) => sound(&message),
+        Ok(Inbound::Start(start)) => {
+            let refused = start.format.check().err().map(|why| why.to_string());
+            assert!(refused.is_none_or(|why| why.contains("takes PCMU")));
+            // Its name is safe in our own messages, whatever it is.
+            let mut writer = Writer::new(start.stream_id.as_deref());
+            assert_eq!(decoded(writer.media(&[1, 2, 3])), [1, 2, 3]);
+        }
+        Ok(Inbound::Mark(name)) => {
+            let echo = media::write_mark(&name);
+            assert_eq!(media::parse(&echo), Ok(Inbound::Mark(name)));
+        }
+        Ok(Inbound::Stop { reason }) => {
+            let said = media::write_stop(reason.as_deref().unwrap_or_default());
+            assert!(matches!(media::parse(&said), Ok(Inbound::Stop { .. })));
+        }
+        Ok(Inbound::Dtmf(key)) => assert!("0123456789*#ABCD".contains(key)),
+        _ => {}
+    }
+}
+
+fn sound(message: &Media<'_>) {
+    let mut sound = vec![0; 7];
+    match message.decode(&mut sound) {
+        Ok(()) => assert!(sound.len() <= SOUND_MAX),
+        Err(_) => assert!(sound.is_empty()),
+    }
+    assert_eq!(decoded(Writer::new(None).media(&sound)), sound);
+    let mut slots = 0;
+    Recutter::default().put(message.order, &sound, |_| slots += 1);
+    assert_eq!(slots, sound.len() / SLOT);
+}
+
+/// The sound of one of our own messages.
+fn decoded(text: &str) -> Vec<u8> {
+    let Ok(Inbound::Media(message)) = media::parse(text) else {
+        panic!("our own message is not read: {text}");
+    };
+    let mut sound = Vec::new();
+    message.decode(&mut sound).expect("our own base64");
+    sound
+}
+
+/// A stream whose messages are numbered by whoever wrote `bytes`, six bytes
+/// each: which numbers there are and whether they jump, the step of the chunk,
+/// the step of the timestamp in 5 ms, and the length.
+pub fn recut(bytes: &[u8]) {
+    let mut recutter = Recutter::default();
+    let mut furthest = i64::from(FIRST_SEQ);
+    let (mut chunk, mut timestamp) = (0_u64, 0_u64);
+    for message in bytes.chunks_exact(6) {
+        let &[kind, step, time, low, high, byte] = message else {
+            unreachable!("six bytes");
+        };
+        let far = |bit: u8| if kind & bit == 0 { 1 } else { 1 << 40 };
+        chunk = chunk.wrapping_add_signed(i64::from(step as i8) * far(1));
+        timestamp = timestamp.wrapping_add_signed(5 * i64::from(time as i8) * far(2));
+        let order = Order {
+            chunk: (kind & 4 == 0).then_some(chunk),
+            timestamp: (kind & 8 == 0).then_some(timestamp),
+        };
+        let sound = vec![byte; usize::from(u16::from_le_bytes([low, high & 0x0F]))];
+        let most = (sound.len() / SLOT + 2) as i64;
+        let mut slots = 0;
+        let before = furthest;
+        recutter.put(order, &sound, |slot| {
+            assert_eq!(slot.payload.len(), SLOT);
+            let seq = i64::from(slot.seq);
+            assert!(
+                seq <= before + JUMP + most,
+                "{seq} is too far past {before}"
+            );
+            assert!(
+                seq >= before - JUMP - most,
+                "{seq} is too far behind {before}"
+            );
+            furthest = furthest.max(seq);
+            slots += 1;
+        });
+        assert!(slots <= most, "{slots} slots of {} bytes", sound.len());
+    }
+    let mut rest = 0;
+    recutter.finish(|_| rest += 1);
+    recutter.finish(|_| rest += 1);
+    assert!(rest <= 1, "a rest is handed out once");
+}
+
+/// An answer of the REST interface: a line `status retry-after`, then the body.
+pub fn rest(bytes: &[u8]) {
+    let end = bytes
+        .iter()
+        .position(|&b| b == b'\n')
+        .unwrap_or(bytes.len());
+    let (line, body) = bytes.split_at(end);
+    let line = std::str::from_utf8(line).unwrap_or_default();
+    let (status, wait) = line.split_once(' ').unwrap_or((line, ""));
+    let answer = Answer {
+        status: status.parse().unwrap_or(200),
+        headers: Headers {
+            retry_after: Some(wait),
+            limit: Some(wait),
+            remaining: Some(wait),
+            reset: Some(wait),
+            location: Some(wait),
+        },
+        body: Body::Whole(body.strip_prefix(b"\n").unwrap_or(body)),
+    };
+    let errors: [Option<ApiError>; 4] = [
+        rest::read_placed(&answer).err(),
+        rest::read_call(&answer).err(),
+        rest::read_hang_up(&answer).err(),
+        rest::read_page(&answer).err(),
+    ];
+    for error in errors.into_iter().flatten() {
+        let words = error.to_string();
+        assert!(!words.is_empty() && words.len() < 4096, "{words}");
+        assert!(!words.contains(['\n', '\u{1b}']), "one safe line: {words}");
+        _ = error.next();
+    }
+    if let Ok(page) = rest::read_page(&answer) {
+        assert!(page.calls.len() + page.unreadable <= body.len());
+    }
+    _ = rest::read_date(line);
+}
