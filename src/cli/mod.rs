@@ -57,7 +57,7 @@ enum Command {
     /// Make a whole call on this machine: no hardware, no account
     Demo(demo::Arguments),
     /// Be the telephone service, for tests and for trying things out
-    Simulate(simulate::Arguments),
+    Simulate(Box<simulate::Arguments>),
     /// Press a button of the running intercom from here
     Call(control::CallArguments),
     /// End the call that is up
