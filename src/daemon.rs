@@ -262,7 +262,7 @@ impl Daemon {
         let routes = Routes::default();
         let service_time = {
             let rest = rest.clone();
-            Arc::new(move || service_time(&rest).map(|stamp| stamp.unix_ms() / 1000))
+            Arc::new(move || rest.service_time().map(|stamp| stamp.unix_ms() / 1000))
         };
         let (ingress, accepted) = Ingress::bind(
             setup.ingress,
@@ -456,13 +456,6 @@ impl Daemon {
 /// Names under which the store keeps what outlives a restart.
 const CLOCK: &str = "clock";
 const LIMITS: &str = "limits";
-
-/// The service's time now, from the latest `Date` it sent.
-fn service_time(rest: &Rest) -> Option<Stamp> {
-    let date = rest.service_date()?;
-    let seen = Stamp::from_unix_ms(date.at.as_millisecond());
-    Some(seen.plus(date.received.elapsed()))
-}
 
 // What comes in.
 impl Daemon {
@@ -896,7 +889,7 @@ impl Daemon {
     }
 
     fn reading(&self) -> Reading {
-        self.clock.read(Stamp::system(), service_time(&self.rest))
+        self.clock.read(Stamp::system(), self.rest.service_time())
     }
 
     fn token(&self) -> Option<Token> {

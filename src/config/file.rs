@@ -10,9 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::value::{
-    Bias, as_base, as_id, as_ms, as_seconds, base, decibels, ms, number, path, phone_number_id,
-    seconds, some_path, whole_number, within, ws_url,
+    as_base, as_bias, as_id, as_line, as_ms, as_seconds, as_some_line, base, bias, decibels, line,
+    ms, number, path, phone_number_id, seconds, some_line, some_path, whole_number, within, ws_url,
 };
+use crate::edge::gpio::{Bias, LineSpec};
 use crate::units::E164;
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
@@ -104,25 +105,6 @@ pub enum IngressMode {
     Tls,
 }
 
-/// A GPIO line: by name, or by chip label and offset.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(
-    untagged,
-    expecting = "a line is \"GPIO17\", or { chip = \"pinctrl-bcm2835\", offset = 17 }"
-)]
-pub enum Line {
-    /// The name the kernel gives it, like `GPIO17`.
-    Name(String),
-    /// The place on a chip.
-    #[serde(rename_all = "kebab-case")]
-    Offset {
-        /// The chip's label, like `pinctrl-bcm2835`.
-        chip: String,
-        /// The line's number on it.
-        offset: u32,
-    },
-}
-
 /// `[[button]]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -133,12 +115,17 @@ pub struct Button {
     #[serde(deserialize_with = "number", serialize_with = "whole_number")]
     pub to: E164,
     /// Its line. Without one only the control socket presses it.
-    pub line: Option<Line>,
+    #[serde(
+        default,
+        deserialize_with = "some_line",
+        serialize_with = "as_some_line"
+    )]
+    pub line: Option<LineSpec>,
     /// Pressed is low. Default true: a button to ground.
     #[serde(default = "yes")]
     pub active_low: bool,
     /// How the line is pulled.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bias", serialize_with = "as_bias")]
     pub bias: Bias,
 }
 
@@ -174,7 +161,8 @@ pub struct Panel {
 #[serde(deny_unknown_fields)]
 pub struct Lamp {
     /// Its line.
-    pub line: Line,
+    #[serde(deserialize_with = "line", serialize_with = "as_line")]
+    pub line: LineSpec,
     /// Lit is low. Default false.
     #[serde(default)]
     pub active_low: bool,

@@ -23,10 +23,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::{
-    Button, Call, Control, File, Ingress, IngressMode, Lamp, Limits, Line, Panel, Service, Sound,
-    Store,
+    Button, Call, Control, File, Ingress, IngressMode, Lamp, Limits, Panel, Service, Sound, Store,
 };
-pub use value::Bias;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/callbox/callbox.toml";

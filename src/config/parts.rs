@@ -1,10 +1,9 @@
 //! The file's values as the parts' own settings.
 
-use super::file::{File, IngressMode, Line};
+use super::file::{File, IngressMode};
 use super::secret;
-use super::value::Bias;
 use crate::daemon::{Button, Control, Setup};
-use crate::edge::gpio::{self, ButtonLine, LampLine, LineSpec};
+use crate::edge::gpio::{ButtonLine, LampLine};
 use crate::edge::{alsa, ingress, rest, store};
 use crate::units::ButtonId;
 use crate::wire::handshake::SigningKey;
@@ -122,13 +121,9 @@ impl File {
     pub fn button_lines(&self) -> Vec<(ButtonId, ButtonLine)> {
         let line = |(id, b): (u8, &super::Button)| {
             let line = ButtonLine {
-                line: spec(b.line.as_ref()?),
+                line: b.line.clone()?,
                 active_low: b.active_low,
-                bias: match b.bias {
-                    Bias::PullUp => gpio::Bias::PullUp,
-                    Bias::PullDown => gpio::Bias::PullDown,
-                    Bias::None => gpio::Bias::Disabled,
-                },
+                bias: b.bias,
             };
             Some((ButtonId(id), line))
         };
@@ -139,7 +134,7 @@ impl File {
     #[must_use]
     pub fn lamp_line(&self) -> Option<LampLine> {
         self.lamp.as_ref().map(|lamp| LampLine {
-            line: spec(&lamp.line),
+            line: lamp.line.clone(),
             active_low: lamp.active_low,
         })
     }
@@ -174,15 +169,5 @@ impl File {
             stuck: self.panel.stuck,
             ..panel::Config::default()
         }
-    }
-}
-
-fn spec(line: &Line) -> LineSpec {
-    match line {
-        Line::Name(name) => LineSpec::Name(name.clone()),
-        Line::Offset { chip, offset } => LineSpec::Offset {
-            chip: chip.clone(),
-            offset: *offset,
-        },
     }
 }

@@ -94,7 +94,7 @@ fn faults_name_line_section_and_key() {
         (
             "to = \"+15550100002\"",
             "to = \"+15550100002\"\nline = 17",
-            "a line is \"GPIO17\"",
+            "callbox.toml:11: [[button]] line: invalid type: integer",
         ),
         (
             "to = \"+15550100002\"",

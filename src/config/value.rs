@@ -7,21 +7,9 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::edge::gpio::{Bias, LineSpec};
 use crate::units::E164;
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
-
-/// How an input line is pulled while nobody presses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Bias {
-    /// To the supply: a button to ground. The default.
-    #[default]
-    PullUp,
-    /// To ground: a button to the supply.
-    PullDown,
-    /// Not at all: the wiring has a resistor of its own.
-    None,
-}
 
 pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<E164, D::Error> {
     E164::parse(&String::deserialize(from)?).map_err(D::Error::custom)
@@ -115,4 +103,50 @@ pub(super) fn as_id<S: Serializer>(id: &PhoneNumberId, to: S) -> Result<S::Ok, S
 
 pub(super) fn as_base<S: Serializer>(url: &BaseUrl, to: S) -> Result<S::Ok, S::Error> {
     url.as_str().serialize(to)
+}
+
+pub(super) fn some_line<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LineSpec>, D::Error> {
+    line(from).map(Some)
+}
+
+/// A line by name, or by its chip's label and its number there.
+pub(super) fn line<'de, D: Deserializer<'de>>(from: D) -> Result<LineSpec, D::Error> {
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
+pub(super) fn as_line<S: Serializer>(line: &LineSpec, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(line)
+}
+
+pub(super) fn as_some_line<S: Serializer>(
+    line: &Option<LineSpec>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match line {
+        Some(line) => to.serialize_some(&line.to_string()),
+        None => to.serialize_none(),
+    }
+}
+
+/// The words of the file for how a line is pulled.
+const BIASES: [(&str, Bias); 4] = [
+    ("pull-up", Bias::PullUp),
+    ("pull-down", Bias::PullDown),
+    ("none", Bias::Disabled),
+    ("as-is", Bias::AsIs),
+];
+
+pub(super) fn bias<'de, D: Deserializer<'de>>(from: D) -> Result<Bias, D::Error> {
+    let word = String::deserialize(from)?;
+    let known = BIASES.iter().find(|(name, _)| *name == word);
+    known.map(|(_, bias)| *bias).ok_or_else(|| {
+        D::Error::custom(format!(
+            "{word:?} is none of \"pull-up\", \"pull-down\", \"none\" and \"as-is\""
+        ))
+    })
+}
+
+pub(super) fn as_bias<S: Serializer>(bias: &Bias, to: S) -> Result<S::Ok, S::Error> {
+    let known = BIASES.iter().find(|(_, known)| known == bias);
+    known.map_or("", |(name, _)| name).serialize(to)
 }

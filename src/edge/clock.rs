@@ -8,9 +8,8 @@
 //! ```text
 //!  system clock ──▶ WallClock ──▶ Reading { stamp, trusted } ──▶ records
 //!                     ▲     ▲
-//!    max(build date,  │     │ time at the service now
-//!    last saved) ─────┘     │
-//!  Date header ──observe──▶ ServerClock ──now──▶ age of signatures
+//!    max(build date,  │     │ the service's time now, by its last Date header
+//!    last saved) ─────┘     └── edge::rest ──▶ age of signatures
 //! ```
 //!
 //! - A reading is trusted when the service's own clock confirms it. Where the
@@ -27,7 +26,7 @@
 //! clock but [`Stamp::system`]; time comes in as arguments. Any thread.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
@@ -155,7 +154,7 @@ impl WallClock {
     }
 
     /// Judges what the system clock shows by `server`, the service's time at
-    /// the same moment ([`ServerClock::now`]).
+    /// the same moment ([`Rest::service_time`](super::rest::Rest::service_time)).
     #[must_use]
     pub fn read(&self, system: Stamp, server: Option<Stamp>) -> Reading {
         match server {
@@ -172,31 +171,6 @@ impl WallClock {
                 trusted: false,
             },
         }
-    }
-}
-
-/// The service's clock: its last `Date` header, and monotonic time since.
-///
-/// Signatures are judged by this one, never by the board's own clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ServerClock {
-    seen: Option<(Stamp, Instant)>,
-}
-
-impl ServerClock {
-    /// Takes the `Date` header of an answer that arrived at `at`; the latest
-    /// answer counts.
-    pub fn observe(&mut self, date: Stamp, at: Instant) {
-        if self.seen.is_none_or(|(_, seen)| seen <= at) {
-            self.seen = Some((date, at));
-        }
-    }
-
-    /// The time at the service at `at`; `None` before its first answer.
-    #[must_use]
-    pub fn now(&self, at: Instant) -> Option<Stamp> {
-        let (date, seen) = self.seen?;
-        Some(date.plus(at.saturating_duration_since(seen)))
     }
 }
 
@@ -309,19 +283,6 @@ mod tests {
         let clock = WallClock::new(Some(stamp("2099-01-01T00:00:00Z")));
         let server = stamp("2027-03-01T12:00:00Z");
         assert_eq!(clock.read(Stamp::built(), Some(server)).stamp, server);
-    }
-
-    #[test]
-    fn the_servers_clock_runs_on_between_answers() {
-        let start = Instant::now();
-        let mut clock = ServerClock::default();
-        assert_eq!(clock.now(start), None);
-        clock.observe(stamp("2026-11-22T14:00:00Z"), start);
-        let later = start + Duration::from_millis(90_500);
-        assert_eq!(clock.now(later), Some(stamp("2026-11-22T14:01:30.500Z")));
-        clock.observe(stamp("2026-11-22T14:01:29Z"), later);
-        clock.observe(stamp("2026-11-22T13:00:00Z"), start);
-        assert_eq!(clock.now(later), Some(stamp("2026-11-22T14:01:29Z")));
     }
 
     #[test]

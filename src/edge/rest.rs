@@ -53,6 +53,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::edge::clock::Stamp;
 use crate::trace::{Counter, Trace};
 use crate::units::{CallId, E164};
 use crate::wire::rest::{
@@ -202,11 +203,11 @@ pub enum SetupError {
 /// The service's own idea of the time, from the `Date` of an answer. It has
 /// steps of a second, and is late by half a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServiceDate {
+struct ServiceDate {
     /// What the service's clock showed…
-    pub at: jiff::Timestamp,
+    at: jiff::Timestamp,
     /// …when its answer came.
-    pub received: Instant,
+    received: Instant,
 }
 
 /// The service, as the daemon talks to it. Clones share their connections.
@@ -381,10 +382,14 @@ impl Rest {
         self.read(&reply, read_page).map(|_| ())
     }
 
-    /// The service's clock, as the latest answer showed it.
+    /// The service's clock now: its latest `Date` header, and the monotonic
+    /// time since. `None` before its first answer. Signatures are judged by
+    /// this one, never by the board's own clock.
     #[must_use]
-    pub fn service_date(&self) -> Option<ServiceDate> {
-        self.heard().date
+    pub fn service_time(&self) -> Option<Stamp> {
+        let date = self.heard().date?;
+        let seen = Stamp::from_unix_ms(date.at.as_millisecond());
+        Some(seen.plus(date.received.elapsed()))
     }
 
     fn request(&self, line: &Client, method: Method, path: &str) -> RequestBuilder {
