@@ -29,9 +29,10 @@ use tokio::runtime::Runtime;
 
 use super::{ConfigPath, Failure, text};
 use crate::config::{File, load};
+use crate::edge::clock::Stamp;
 use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
-use crate::edge::rest::{Rest, ServiceDate};
+use crate::edge::rest::Rest;
 use crate::wire::control::Request;
 use crate::wire::rest::{ApiError, Pair};
 
@@ -86,7 +87,8 @@ enum Service {
     Asked {
         answer: Result<Pair, ApiError>,
         took: Duration,
-        date: Option<ServiceDate>,
+        /// Our clock and the service's, at one moment.
+        clocks: Option<(Stamp, Stamp)>,
     },
 }
 
@@ -100,6 +102,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             for (name, check) in CHECKS {
                 show.add(name, check(&mut patient));
             }
+            // A name server that is still waited for must not keep us.
+            patient.runtime.shutdown_background();
         }
         Err(fault) => {
             let fix = "mend that line; `callbox config check` reads the file again";
@@ -206,7 +210,7 @@ async fn ask_service(file: &File) -> Service {
     Service::Asked {
         answer,
         took: begun.elapsed(),
-        date: rest.service_date(),
+        clocks: rest.service_time().map(|theirs| (Stamp::system(), theirs)),
     }
 }
 

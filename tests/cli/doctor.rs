@@ -185,10 +185,7 @@ fn a_number_id_of_another_number_is_found() {
         &[&["number: ", "belongs to +…101, but from_number is +…100"]],
     );
     let unknown = config.replace(NUMBER_ID, "00000000-0000-4000-8000-000000000009");
-    let want: &[&[&str]] = &[
-        &["service: ", "does not know it"],
-        &["number: ", "none of the key's organization"],
-    ];
+    let want: &[&[&str]] = &[&["number: ", "no number with this phone_number_id"]];
     faults(&folder, &unknown, want);
 }
 
@@ -476,6 +473,24 @@ fn a_certificate_is_judged_as_the_service_will() {
         &config,
         &[&["ingress: ", "cannot read", "right to read it"]],
     );
+}
+
+#[test]
+fn a_daemon_with_its_own_certificate_is_reached_by_it() {
+    let (service, folder) = bench();
+    let config = own_tls(&folder, &service.handle.base_url());
+    let authority = Authority::new();
+    authority.issue(&folder, "localhost", 60);
+    let _daemon = folder.daemon(&config);
+    let said = folder.callbox("doctor --json", &config);
+    let well = said.findings("ok").join("\n");
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    for want in [
+        "the running callbox answers at",
+        "round trip: wss://localhost",
+    ] {
+        assert!(well.contains(want), "no {want:?} in\n{well}");
+    }
 }
 
 #[test]

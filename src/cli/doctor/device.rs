@@ -10,7 +10,7 @@ use crate::config::IngressMode;
 use crate::edge::alsa;
 use crate::edge::card::Direction;
 use crate::edge::control::group_id;
-use crate::edge::gpio::{self, Buttons, CONSUMER, LineSpec, Listing};
+use crate::edge::gpio::{self, Buttons, CONSUMER, LineListing, LineSpec, Listing};
 use crate::edge::realtime::{self, AUDIO_PRIORITY};
 use crate::edge::store::{Query, ReadError, Reader};
 use crate::panel::Level as LineLevel;
@@ -189,33 +189,30 @@ pub(super) fn lines(patient: &mut Patient) -> Vec<Finding> {
 
 const SEE_GPIO: &str = "see `ls -l /dev/gpiochip*` and the kernel's log";
 
+/// What the kernel says of one line; the running callbox holds its own.
 fn line(listing: &Listing, name: &str, spec: &LineSpec, runs: bool) -> Finding {
-    // What the running callbox holds is as good as free.
-    let mut ours = false;
-    let mut seen = listing.clone();
-    if runs {
-        let lines = seen.chips.iter_mut().flat_map(|chip| &mut chip.lines);
-        for line in lines.filter(|line| line.user.as_deref() == Some(CONSUMER)) {
-            line.user = None;
-            ours = true;
+    let held = |line: &LineListing| runs && line.user.as_deref() == Some(CONSUMER);
+    let mut others = listing.clone();
+    let lines = others.chips.iter_mut().flat_map(|chip| &mut chip.lines);
+    lines
+        .filter(|line| held(line))
+        .for_each(|line| line.user = None);
+    let place = match others.find(spec) {
+        Ok(place) => place,
+        Err(error) => {
+            let why = format!("{name}: {}", chain(&error));
+            return Finding::told(Level::Fault, &why, SEE_GPIO);
         }
-    }
-    match seen.find(spec) {
-        Ok(place) => {
-            let at = format!("{} line {}", place.chip.display(), place.offset);
-            match (runs, ours) {
-                (true, false) => Finding::warn(
-                    format!("{name}: {spec} is free, though callbox runs ({at})"),
-                    "systemctl restart callbox; `journalctl -u callbox` says why it has no line",
-                ),
-                (true, true) => Finding::ok(format!("{name}: {spec}, held by callbox ({at})")),
-                (false, _) => Finding::ok(format!("{name}: {spec} is free ({at})")),
-            }
-        }
-        Err(error) => Finding::told(
-            Level::Fault,
-            &format!("{name}: {}", chain(&error)),
-            SEE_GPIO,
+    };
+    let chip = listing.chips.iter().find(|chip| chip.path == place.chip);
+    let line = chip.and_then(|chip| chip.lines.get(place.offset as usize));
+    let at = format!("{} line {}", place.chip.display(), place.offset);
+    match (runs, line.is_some_and(held)) {
+        (_, true) => Finding::ok(format!("{name}: {spec}, held by callbox ({at})")),
+        (false, _) => Finding::ok(format!("{name}: {spec} is free ({at})")),
+        (true, _) => Finding::warn(
+            format!("{name}: {spec} is free, though callbox runs ({at})"),
+            "systemctl restart callbox; `journalctl -u callbox` says why it has no line",
         ),
     }
 }
@@ -401,4 +398,62 @@ fn user() -> String {
         (fields.nth(1)?.parse().ok() == uid.as_ref().ok().copied()).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| "this user".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::gpio::ChipListing;
+
+    /// A chip with two lines, used by these.
+    fn board(users: [Option<&str>; 2]) -> Listing {
+        let line = |(n, user): (usize, Option<&str>)| LineListing {
+            name: format!("GPIO{n}"),
+            user: user.map(str::to_owned),
+        };
+        let chip = ChipListing {
+            path: "/dev/gpiochip0".into(),
+            label: "pinctrl".into(),
+            lines: users.into_iter().enumerate().map(line).collect(),
+        };
+        Listing {
+            chips: vec![chip],
+            denied: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_is_free_or_callboxs_or_anothers() {
+        let cases = [
+            (
+                None,
+                false,
+                Level::Ok,
+                "door: GPIO0 is free (/dev/gpiochip0 line 0)",
+            ),
+            (None, true, Level::Warn, "is free, though callbox runs"),
+            (Some(CONSUMER), true, Level::Ok, "held by callbox"),
+            (
+                Some(CONSUMER),
+                false,
+                Level::Fault,
+                "in use by another callbox",
+            ),
+            (Some("spi0"), true, Level::Fault, "in use by \"spi0\""),
+        ];
+        for (user, runs, level, want) in cases {
+            // The other line is callbox's, and must not be taken for this one.
+            let board = board([user, Some(CONSUMER)]);
+            let found = line(&board, "door", &LineSpec::Name("GPIO0".into()), runs);
+            assert_eq!(found.level, level, "{found:?}");
+            assert!(found.what.contains(want), "no {want:?} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_chip_is_listed_with_its_free_lines() {
+        let board = board([None, Some("spi0")]);
+        let text = chip(&board.chips[0]).what;
+        assert_eq!(text, "here is pinctrl, 2 lines; free by name: GPIO0");
+    }
 }

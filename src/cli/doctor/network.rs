@@ -14,7 +14,7 @@ use crate::edge::certificate::{self, Unfit};
 use crate::edge::clock::Stamp;
 use crate::edge::control::ask;
 use crate::edge::ingress::{self, BindError, Files, Ingress, Mode, Routes};
-use crate::edge::rest::{ServiceDate, authorities};
+use crate::edge::rest::authorities;
 use crate::edge::round_trip::{Broken, Route, Trip, round_trip as dial};
 use crate::wire::control::Request;
 use crate::wire::handshake::Token;
@@ -40,8 +40,9 @@ pub(super) fn service(patient: &mut Patient) -> Vec<Finding> {
             }
             _ => Finding::skip(format!("not asked: {why}")),
         },
+        // Of what does not belong to the key, `number` speaks.
         Service::Asked {
-            answer: Ok(_),
+            answer: Ok(_) | Err(ApiError::NotFound(_) | ApiError::NotYours(_)),
             took,
             ..
         } => Finding::ok(format!(
@@ -80,8 +81,9 @@ pub(super) fn number(patient: &mut Patient) -> Vec<Finding> {
              the first call tells"
         ))],
         Err(ApiError::NotFound(_) | ApiError::NotYours(_)) => vec![Finding::fault(
-            "phone_number_id is none of the key's organization",
-            "[service] phone_number_id: copy the number's id from the service's console",
+            "the service knows no number with this phone_number_id for this key",
+            "[service] phone_number_id: copy the id again from the service's list of numbers; and \
+             base_url, if it is set, must be right",
         )],
         Err(_) => Vec::new(),
     }
@@ -93,14 +95,15 @@ pub(super) fn clock(patient: &mut Patient) -> Vec<Finding> {
     if now < Stamp::built() {
         return vec![Finding::fault(
             format!(
-                "it is not {}: callbox is younger than that",
+                "the clock shows {}, and this callbox was made later",
                 certificate::day(now)
             ),
             SET,
         )];
     }
     let Service::Asked {
-        date: Some(date), ..
+        clocks: Some((ours, service)),
+        ..
     } = &patient.service
     else {
         return vec![Finding::skip(format!(
@@ -108,9 +111,8 @@ pub(super) fn clock(patient: &mut Patient) -> Vec<Finding> {
             minute(now)
         ))];
     };
-    let service = service_time(date);
-    let off = now.since(service).max(service.since(now));
-    let side = if now < service { "behind" } else { "ahead of" };
+    let off = ours.since(*service).max(service.since(*ours));
+    let side = if ours < service { "behind" } else { "ahead of" };
     let what = format!("{} {side} the service's", span(off));
     vec![match off {
         off if off <= CLOCK_WARN => Finding::ok("agrees with the service's"),
@@ -122,10 +124,6 @@ pub(super) fn clock(patient: &mut Patient) -> Vec<Finding> {
 fn minute(stamp: Stamp) -> String {
     let text: String = stamp.to_string().chars().take(16).collect();
     text.replace('T', " ") + " UTC"
-}
-
-fn service_time(date: &ServiceDate) -> Stamp {
-    Stamp::from_unix_ms(date.at.as_millisecond()).plus(date.received.elapsed())
 }
 
 pub(super) fn ingress(patient: &mut Patient) -> Vec<Finding> {
