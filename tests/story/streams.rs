@@ -18,7 +18,7 @@ fn goes_on(service: &Service, mut device: Device) {
     let call = service.call();
     let from = device.heard().len();
     device.hears_after(from);
-    is_heard(&device, &service, &call.id);
+    is_heard(&device, service, &call.id);
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     let record = device.reconciled(&record);
