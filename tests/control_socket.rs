@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use callbox::edge::control::{Ask, CLIENTS, ControlSocket, ask};
+use callbox::edge::control::{Ask, CLIENTS, ControlSocket, NoAnswer, ask};
 use callbox::trace::{Counter, Trace};
 use callbox::wire::control::{REQUEST_MAX, Reply, Request};
 use tokio::sync::mpsc;
@@ -124,6 +124,8 @@ fn without_a_daemon_the_client_says_how_to_start_one() {
         &Request::Hangup,
     )
     .unwrap_err();
+    assert!(matches!(said, NoAnswer::NotRunning(_)), "{said}");
+    let said = said.to_string();
     assert!(said.contains("systemctl start callbox"), "{said}");
 }
 

@@ -34,7 +34,7 @@ fn pure_rooms_name_no_system_and_no_other_room() {
     for room in PURE {
         let files = sources(&Path::new("src").join(room));
         for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = std::fs::read_to_string(path).unwrap();
             let code = code(untested(&text));
             faults.extend(offences(room, &code).map(|o| format!("{}: {o}", path.display())));
         }

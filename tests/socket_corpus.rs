@@ -117,3 +117,13 @@ fn no_numbering_breaks_the_recutter() {
 fn no_answer_breaks_the_rest_client() {
     check("rest", checks::rest);
 }
+
+#[test]
+fn no_file_breaks_the_configuration() {
+    check("config", checks::config);
+}
+
+#[test]
+fn no_line_breaks_the_control_socket() {
+    check("control", checks::control);
+}

@@ -8,9 +8,12 @@
 //! To fuzz, with the stable compiler and `cargo install cargo-fuzz`:
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none frame -- -max_total_time=60`
 
+use std::path::Path;
 use std::time::Duration;
 
+use callbox::config;
 use callbox::trace::Counter;
+use callbox::wire::control::{REQUEST_MAX, Reply, Request};
 use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
 use callbox::wire::media::{
     self, FIRST_SEQ, Inbound, Media, Order, Recutter, SLOT, SOUND_MAX, Writer,
@@ -179,4 +182,42 @@ pub fn rest(bytes: &[u8]) {
         assert!(page.calls.len() + page.unreadable <= body.len());
     }
     _ = rest::read_date(line);
+}
+
+/// A configuration file as an installer saved it.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let path = Path::new("callbox.toml");
+    match config::parse(path, text) {
+        Ok(file) => {
+            let shown = toml::to_string(&file).expect("checked values can be shown");
+            let again = config::parse(path, &shown).expect("what is shown can be read");
+            let again = toml::to_string(&again).expect("as before");
+            assert_eq!(again, shown, "it means the same");
+        }
+        Err(fault) => {
+            let words = fault.to_string();
+            assert!(words.starts_with("callbox.toml:"), "{words}");
+            assert!(!words.contains(['\n', '\u{1b}']), "one safe line: {words}");
+        }
+    }
+}
+
+/// A line of the control socket, from either end.
+pub fn control(bytes: &[u8]) {
+    let line = &bytes[..bytes.len().min(REQUEST_MAX)];
+    match Request::parse(line) {
+        Ok(request) => assert_eq!(Request::parse(&request.line()), Ok(request)),
+        Err(words) => {
+            assert!(words.contains("call, hangup, status and probe"), "{words}");
+            let reply = Reply::Error(words);
+            assert_eq!(Reply::parse(&reply.line()), Ok(reply));
+        }
+    }
+    // The daemon's answer is read by the client.
+    if let Err(words) = Reply::parse(bytes) {
+        assert!(words.contains("cannot be read"), "{words}");
+    }
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::text::{span, write_wrapped};
 use super::{ConfigPath, Failure};
 use crate::config::load;
 use crate::edge::control::ask;
@@ -72,45 +74,86 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// The status as a person reads it: one `name  value` a line, sections
-/// indented, in the order the daemon wrote them.
+/// Where a line's text begins, behind its name.
+const TEXT: usize = 17;
+
+/// The status as a person reads it: one name and what there is to say of it a
+/// line, in the order the daemon wrote them.
 fn page(value: &Value) -> String {
     let mut out = String::new();
-    write_page(&mut out, value, 0);
+    for (name, value) in value.as_object().into_iter().flatten() {
+        if let Value::Array(lines) = value {
+            _ = writeln!(out, "{name}");
+            for line in lines {
+                _ = writeln!(out, "  {}", line.as_str().unwrap_or_default());
+            }
+            continue;
+        }
+        let (name, text) = phrase(name, value);
+        _ = write!(out, "{name:<TEXT$}");
+        write_wrapped(&mut out, &text, TEXT);
+    }
     out
 }
 
-fn write_page(out: &mut String, value: &Value, depth: usize) {
-    let Value::Object(fields) = value else { return };
-    for (name, value) in fields {
-        let name = format!(
-            "{:indent$}{}",
-            "",
-            name.replace('_', " "),
-            indent = 2 * depth
-        );
-        _ = match value {
-            Value::Object(inner) if inner.is_empty() => writeln!(out, "{name:<28}none"),
-            Value::Object(_) => {
-                _ = writeln!(out, "{name}");
-                write_page(out, value, depth + 1);
-                Ok(())
-            }
-            Value::Array(lines) => {
-                _ = writeln!(out, "{name}");
-                lines.iter().try_for_each(|line| {
-                    writeln!(
-                        out,
-                        "{:indent$}{}",
-                        "",
-                        line.as_str().unwrap_or_default(),
-                        indent = 2 * depth + 2
-                    )
-                })
-            }
-            Value::String(text) => writeln!(out, "{name:<28}{text}"),
-            Value::Null => writeln!(out, "{name:<28}not known"),
-            other => writeln!(out, "{name:<28}{other}"),
-        };
+/// A name and its value in words: the unit at the name's end goes to the value.
+fn phrase(name: &str, value: &Value) -> (String, String) {
+    let units = [("_ms", " ms"), ("_ppm", " ppm"), ("_s", " s")];
+    let unit = units.into_iter().find(|(end, _)| name.ends_with(end));
+    let (end, unit) = unit.unwrap_or_default();
+    let text = match value {
+        Value::Object(fields) if fields.is_empty() => "none".to_owned(),
+        Value::Object(fields) => {
+            let phrases = fields.iter().map(|(name, value)| phrase(name, value));
+            let phrases: Vec<_> = phrases
+                .map(|(name, text)| format!("{name} {text}"))
+                .collect();
+            phrases.join(", ")
+        }
+        Value::Null => "not known".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(seconds) if unit == " s" => {
+            span(Duration::from_secs(seconds.as_u64().unwrap_or(0)))
+        }
+        Value::Number(number) => {
+            format!("{}{unit}", number.as_f64().unwrap_or(0.0))
+        }
+        // Only a trace is a list, and `page` has taken it.
+        Value::Array(_) => String::new(),
+    };
+    let name = name.strip_suffix(end).unwrap_or(name).replace('_', " ");
+    (name, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_in_eighty_columns() {
+        let long = vec!["word"; 30].join(" ");
+        let said = serde_json::json!({
+            "state": "ready",
+            "up_s": 7300,
+            "clock": long,
+            "speaker": { "present": true, "delay_ms": 12.0, "xruns": 0 },
+            "counters": {},
+            "note": null,
+            "trace": ["0.1 call ready"],
+        });
+        let page = page(&said);
+        let want = [
+            "state            ready\n",
+            "up               2 h\n",
+            "speaker          present yes, delay 12 ms, xruns 0\n",
+            "counters         none\n",
+            "note             not known\n",
+            "trace\n  0.1 call ready\n",
+        ];
+        for want in want {
+            assert!(page.contains(want), "no {want:?} in:\n{page}");
+        }
+        assert!(page.lines().all(|line| line.len() <= 80), "{page}");
     }
 }

@@ -9,8 +9,9 @@
 //! Nothing is stubbed: the daemon is the one of `callbox run`; only its lines
 //! and its card are virtual, and the service is the simulator.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -297,10 +298,22 @@ fn configure(base_url: &str, out: &Path) -> Result<(PathBuf, Setup), Failure> {
         store = in_folder("calls.db"),
         control = in_folder("control.sock"),
     );
-    std::fs::write(out.join("api-key"), simulator::API_KEY)?;
+    write_secret(&out.join("api-key"), simulator::API_KEY)?;
     std::fs::write(&path, &text)?;
     let setup = config::parse(&path, &text)?.setup()?;
     Ok((path, setup))
+}
+
+/// A file only its owner reads, as doctor wants it.
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(secret.as_bytes())
 }
 
 /// A loopback port nobody uses: the URL must be known before the ingress

@@ -8,10 +8,11 @@ pub mod calls;
 mod config;
 mod control;
 mod demo;
-//X mod doctor;
+mod doctor;
 mod log;
 mod run;
 pub mod simulate;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +57,7 @@ enum Command {
     /// Make a whole call on this machine: no hardware, no account
     Demo(demo::Arguments),
     /// Be the telephone service, for tests and for trying things out
-    Simulate(simulate::Arguments),
+    Simulate(Box<simulate::Arguments>),
     /// Press a button of the running intercom from here
     Call(control::CallArguments),
     /// End the call that is up
@@ -67,8 +68,8 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
-    //X     /// Try everything
-    //X Doctor(ConfigPath),
+    /// Try everything the configuration names, and say what to mend
+    Doctor(doctor::Arguments),
 }
 
 /// Runs the program.
@@ -85,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => control::status(&arguments),
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
-        //X         Command::Doctor(at) => doctor::run(&at.config),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("callbox: {failure}");

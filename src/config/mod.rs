@@ -117,14 +117,19 @@ impl fmt::Display for Fault {
         if let Some(at) = &self.at {
             write!(f, ":{}", at.line)?;
             if !at.key.is_empty() {
-                write!(f, ": {}", at.key)?;
+                write!(f, ": {}", one_line(&at.key))?;
             }
         }
-        write!(f, ": {}", self.what)
+        write!(f, ": {}", one_line(&self.what))
     }
 }
 
 impl std::error::Error for Fault {}
+
+/// Without what would move a terminal's cursor: faults repeat what the file says.
+fn one_line(text: &str) -> String {
+    text.trim().replace(char::is_control, " ")
+}
 
 /// A place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,6 +42,10 @@ impl Daemon {
                 Some(false) => "not reached",
             },
             "clock": format!("{} ({})", reading.stamp, if reading.trusted { "confirmed by the service" } else { "not confirmed" }),
+            "priority": match &self.sound.rights {
+                Ok(()) => "real time".to_owned(),
+                Err(denied) => denied.to_string(),
+            },
             "microphone": side(&self.sound.stats.microphone),
             "speaker": side(&self.sound.stats.speaker),
             "playout": {

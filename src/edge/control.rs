@@ -181,24 +181,41 @@ async fn pass_on(request: Request, asks: mpsc::Sender<Ask>) -> Reply {
     answered.await.unwrap_or_else(|_| ending())
 }
 
+/// Why there is no answer of the daemon, in words for the person at the terminal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no daemon.
+    #[error("{0}")]
+    NotRunning(String),
+    /// There is one, and it did not do what was asked.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Asks the daemon behind `path` and waits for its answer. Blocking: for the
 /// command line.
 ///
 /// # Errors
-/// In words for the person at the terminal.
-pub fn ask(path: &Path, request: &Request) -> Result<serde_json::Value, String> {
+/// Says what to do.
+pub fn ask(path: &Path, request: &Request) -> Result<serde_json::Value, NoAnswer> {
     use std::io::{BufRead, Read, Write};
     let shown = path.display();
     let mut stream = std::os::unix::net::UnixStream::connect(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("callbox is not running (nothing answers at {shown}); `callbox run` or `systemctl start callbox` starts it")
+            NoAnswer::NotRunning(format!(
+                "nothing answers at {shown}: callbox is not running; `callbox run` or `systemctl \
+             start callbox` starts it"
+            ))
         }
-        io::ErrorKind::PermissionDenied => {
-            format!("{shown} may not be used by you: join the group callbox, or use sudo")
-        }
-        _ => format!("{shown}: {e}"),
+        io::ErrorKind::PermissionDenied => NoAnswer::Failed(format!(
+            "{shown} may not be used by you: join the group callbox, or use sudo"
+        )),
+        _ => NoAnswer::NotRunning(format!(
+            "callbox is not running ({shown}: {e}); see [control] socket"
+        )),
     })?;
-    let slow = |e: io::Error| format!("callbox at {shown} does not answer: {e}");
+    let failed = NoAnswer::Failed;
+    let slow = |e: io::Error| failed(format!("callbox at {shown} does not answer: {e}"));
     let limit = Some(TIME + Duration::from_secs(1));
     stream
         .set_read_timeout(limit)
@@ -209,18 +226,21 @@ pub fn ask(path: &Path, request: &Request) -> Result<serde_json::Value, String> 
     let mut reader = std::io::BufReader::new(stream).take(REPLY_MAX as u64);
     reader.read_until(b'\n', &mut line).map_err(slow)?;
     if line.is_empty() {
-        return Err(format!(
+        return Err(failed(format!(
             "callbox at {shown} closed the connection: too many clients, or you may not ask"
-        ));
+        )));
     }
-    match Reply::parse(&line)? {
+    match Reply::parse(&line).map_err(failed)? {
         Reply::Ok(value) => Ok(value),
-        Reply::Error(what) => Err(what),
+        Reply::Error(what) => Err(failed(what)),
     }
 }
 
 /// The number of a group, from `/etc/group`.
-fn group_id(name: &str) -> io::Result<u32> {
+///
+/// # Errors
+/// There is no such group.
+pub fn group_id(name: &str) -> io::Result<u32> {
     groups()
         .find(|g| g.name == name)
         .map(|g| g.id)

@@ -2,6 +2,7 @@
 
 pub mod alsa;
 pub mod card;
+pub mod certificate;
 pub mod clock;
 pub mod control;
 pub mod gpio;
@@ -9,6 +10,7 @@ pub mod ingress;
 pub mod panel_inputs;
 pub mod realtime;
 pub mod rest;
+pub mod round_trip;
 pub mod socket;
 pub mod store;
 pub mod virtual_card;

@@ -1,5 +1,6 @@
 //! What the standard library has no safe call for: real-time scheduling,
-//! locked memory, the wake-up between two threads, and two socket figures.
+//! locked memory, the wake-up between two threads, two socket figures, and the
+//! space left on a disk.
 //!
 //! ```text
 //!  audio thread ──Wake::notify──▶ eventfd ──Wake::notified──▶ media runtime
@@ -16,10 +17,14 @@
 //! never waits; everything else here is for start-up or the media runtime.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -144,16 +149,29 @@ pub fn raise_priority() -> Result<(), Denied> {
 /// pages would make a later allocation fail in the middle of a call, so it is
 /// not even tried.
 pub fn lock_memory() -> Result<(), Denied> {
-    let denied = |why| Denied {
-        right: Right::Lock,
-        why,
-    };
-    if !may_lock_all().map_err(denied)? {
-        return Err(denied(io::Error::from_raw_os_error(libc::EPERM)));
-    }
+    may_lock_memory()?;
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: no memory is passed; locking changes no content.
-    checked(unsafe { libc::mlockall(flags) }).map_err(denied)
+    checked(unsafe { libc::mlockall(flags) }).map_err(no_lock)
+}
+
+/// Whether [`lock_memory`] would be allowed. Locks nothing.
+///
+/// # Errors
+/// The right is missing, or bounded.
+pub fn may_lock_memory() -> Result<(), Denied> {
+    match may_lock_all() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(no_lock(io::Error::from_raw_os_error(libc::EPERM))),
+        Err(why) => Err(no_lock(why)),
+    }
+}
+
+fn no_lock(why: io::Error) -> Denied {
+    Denied {
+        right: Right::Lock,
+        why,
+    }
 }
 
 fn may_lock_all() -> io::Result<bool> {
@@ -180,6 +198,34 @@ fn has_capability(status: &str, bit: u32) -> bool {
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .is_some_and(|mask| mask >> bit & 1 == 1)
+}
+
+/// What a file system has left for an ordinary user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files that can still be made; `None` where the file system does not count them.
+    pub files: Option<u64>,
+}
+
+/// What is left on the file system of `path` (statvfs(3)).
+///
+/// # Errors
+/// The path is not there, or may not be looked at.
+pub fn space(path: &Path) -> io::Result<Space> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut found = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends in a NUL; the system writes one statvfs during the call.
+    checked(unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has written all of it.
+    let found = unsafe { found.assume_init() };
+    // 32-bit boards count in 32 bits.
+    #[allow(clippy::unnecessary_cast)]
+    Ok(Space {
+        bytes: (found.f_bavail as u64).saturating_mul(found.f_frsize as u64),
+        files: (found.f_files != 0).then_some(found.f_favail as u64),
+    })
 }
 
 /// How the audio thread wakes the media runtime: an eventfd(2).

@@ -659,16 +659,27 @@ fn client(config: &Config, tls: ClientConfig) -> Result<Client, SetupError> {
         .map_err(|error| SetupError::Client(root_cause(&error).to_string()))
 }
 
-fn tls_config(extra_ca: Option<&Path>) -> Result<ClientConfig, SetupError> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    if let Some(path) = extra_ca {
-        add_authorities(&mut roots, path)?;
-    }
+/// How every connection to the outside is secured.
+pub(super) fn tls_config(extra_ca: Option<&Path>) -> Result<ClientConfig, SetupError> {
+    let roots = authorities(extra_ca)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| SetupError::Client(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The certificate authorities that are trusted: the public ones, and those in
+/// `extra_ca`.
+///
+/// # Errors
+/// The file is of no use.
+pub fn authorities(extra_ca: Option<&Path>) -> Result<RootCertStore, SetupError> {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(path) = extra_ca {
+        add_authorities(&mut roots, path)?;
+    }
+    Ok(roots)
 }
 
 fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), SetupError> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use callbox::call::Phase;
 use callbox::edge::store::{Reconciled, Row};
-use callbox::simulator::{Answer, Callee, Reason, Says, Status, What};
+use callbox::simulator::{Answer, Callee, Fault, Reason, Route, Says, Status, What};
 
 use crate::kit::{Device, GUARD, Service, is_heard, ms, says, service_with, talks};
 use crate::sound::{self, LINE_RATE};
@@ -208,4 +208,80 @@ fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
     let record = device.record();
     let record = device.reconciled(&record);
     assert_eq!(record.one_way, Some(true));
+}
+
+#[test]
+fn the_longest_call_is_warned_of_and_ended() {
+    let service = Service::start(service_with(says(Says::Silence)));
+    let mut device = Device::start(&service, |setup| {
+        setup.call.max_call = ms(2500);
+        setup.call.warn_before = ms(1500);
+    });
+    device.press();
+    device.wait_for(Phase::Answered);
+    let record = device.record();
+    let why = "the device's maximum time was over";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(record.service_status.as_deref(), Some("completed"));
+    let heard = device.heard();
+    assert!(sound::loudest_at(&heard, 1400.0) > 1000.0, "no warning");
+    assert_eq!(service.call().reason, Some(Reason::Local));
+}
+
+/// The service cannot hang up a call that has no leg yet: it says 409.
+#[test]
+fn a_call_cancelled_before_it_rings_is_hung_up_until_it_is_gone() {
+    let mut config = service_with(Callee::absent(Answer::RingsOut(GUARD)));
+    config.service.ring_after = ms(1000);
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Dialing);
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(
+        record.local_reason.as_deref(),
+        Some("cancelled at the device")
+    );
+    assert_eq!(record.service_status.as_deref(), Some("canceled"));
+    let refused = |what: &What| matches!(what, What::Request { line, status: Some(409) } if line.ends_with("/hangup"));
+    assert!(service.count(refused) > 0, "{}", service.journal());
+    assert_eq!(service.call().status, Status::Canceled);
+}
+
+#[test]
+fn a_hang_up_that_does_not_get_through_is_repeated() {
+    let service = Service::start(service_with(Callee::absent(Answer::RingsOut(GUARD))));
+    service.handle.fault(Route::HangUp, Fault::Status(503), 2);
+    service.handle.fault(Route::HangUp, Fault::DropBefore, 1);
+    let mut device = Device::start(&service, |setup| setup.call.ring_for = ms(500));
+    device.press();
+    device.wait_for(Phase::Ringing);
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("nobody answered"));
+    assert_eq!(service.call().status, Status::Canceled);
+}
+
+/// All that is known is the `stop` on the stream; the rest is asked for later.
+#[test]
+fn a_call_that_ends_while_the_service_does_not_answer_is_closed() {
+    let service = Service::start(service_with(talks(1)));
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears();
+    service.handle.fault(Route::Get, Fault::Status(503), 50);
+    service.handle.fault(Route::HangUp, Fault::Status(503), 50);
+    assert!(service.handle.hang_up(&service.call().id));
+    device.wait_for(Phase::Ended);
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+    // The next press is not held up by it.
+    service.handle.clear_faults();
+    device.press();
+    device.wait_for(Phase::Answered);
+    let calls = service.handle.calls();
+    assert_eq!(calls.len(), 2);
+    assert!(service.handle.hang_up(&calls[1].id));
+    device.record();
 }

@@ -107,18 +107,6 @@ fn asked_to_wait(record: &Row) {
 }
 
 #[test]
-fn a_captive_portal_is_no_call_once_the_list_shows_none() {
-    let service = Service::start(service_with(talks(1)));
-    service.handle.fault(Route::Place, Fault::CaptivePortal, 1);
-    let record = refused(&service, Phase::Failed);
-    let why = "no answer to place-call, and no call was found";
-    assert_eq!(record.local_reason.as_deref(), Some(why));
-    let said = record.http_error.unwrap();
-    assert!(said.contains("web page"), "{said}");
-    assert!(service.handle.calls().is_empty());
-}
-
-#[test]
 fn a_service_out_of_reach_is_shown_before_and_after_a_press() {
     let nobody = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -156,4 +144,15 @@ fn a_service_that_comes_back_takes_the_next_press() {
     assert_eq!(device.status()["service"], "reached");
     assert!(service.handle.hang_up(&service.call().id));
     device.record();
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Service::start(service_with(talks(1)));
+    let service = Service::start(service_with(talks(1)));
+    let to = format!("{}/place-call", elsewhere.handle.base_url());
+    service.handle.fault(Route::Place, Fault::Redirect(to), 1);
+    let record = refused(&service, Phase::Failed);
+    assert_eq!(record.http_status, Some(302));
+    assert_eq!(elsewhere.posts(), 0);
 }

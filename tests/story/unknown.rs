@@ -5,7 +5,7 @@ use callbox::daemon::Setup;
 use callbox::edge::store::Reconciled;
 use callbox::simulator::{Answer, Callee, Fault, Route, Status, What};
 
-use crate::kit::{Device, Service, is_heard, ms, service_with, talks};
+use crate::kit::{Device, GUARD, Service, is_heard, ms, service_with, talks};
 
 fn impatient(setup: &mut Setup) {
     setup.rest.timeouts.place = ms(400);
@@ -62,26 +62,6 @@ fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
     let record = device.record();
     assert_eq!(record.call_id.unwrap().as_str(), call.id);
     assert_eq!(service.posts(), 1);
-}
-
-#[test]
-fn a_request_that_was_lost_is_looked_for_and_never_repeated() {
-    let service = Service::start(service_with(talks(1)));
-    service.handle.fault(Route::Place, Fault::TimeOutBefore, 1);
-    let mut device = Device::start(&service, impatient);
-    device.press();
-    device.wait_for(Phase::Failed);
-    let record = device.record();
-    let why = "no answer to place-call, and no call was found";
-    assert_eq!(record.local_reason.as_deref(), Some(why));
-    assert_eq!(record.call_id, None);
-    assert_eq!(
-        device.reconciled(&record).reconciled,
-        Some(Reconciled::Absent)
-    );
-    assert_eq!(service.posts(), 1);
-    assert!(service.handle.calls().is_empty());
-    assert_eq!(device.counter("unknown_outcomes"), 1);
 }
 
 #[test]
@@ -160,11 +140,13 @@ fn a_call_that_is_being_placed_is_no_orphan() {
         ..talks(1)
     };
     let service = Service::start(service_with(callee));
-    service.handle.fault(Route::List, Fault::Status(503), 3);
+    // No search succeeds before the call is there.
+    service.handle.fault(Route::List, Fault::Status(503), 1000);
     service.handle.fault(Route::Place, Fault::Slow(ms(3500)), 1);
     let mut device = Device::start(&service, |_| {});
     device.press();
     let placed = service.wait_status(Status::Initiated).at;
+    service.handle.clear_faults();
     service.wait("the search for orphans", |e| {
         let list = matches!(&e.what, What::Request { line, status: Some(200) } if line.ends_with("/calls"));
         list && e.at > placed
@@ -175,4 +157,67 @@ fn a_call_that_is_being_placed_is_no_orphan() {
     assert!(service.handle.hang_up(&service.call().id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_looked_up() {
+    found_all_the_same(Fault::Truncated);
+}
+
+#[test]
+fn an_answer_without_end_is_looked_up() {
+    found_all_the_same(Fault::Oversized(10 << 20));
+}
+
+/// The call was made; its answer is of no use.
+#[track_caller]
+fn found_all_the_same(fault: Fault) {
+    let callee = Callee::absent(Answer::RingsOut(GUARD));
+    let service = Service::start(service_with(callee));
+    service.handle.fault(Route::Place, fault, 1);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Ringing);
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(record.call_id.unwrap().as_str(), service.call().id);
+    assert!(record.http_error.is_some());
+    assert_eq!(service.call().status, Status::Canceled);
+    assert_eq!(service.posts(), 1);
+}
+
+/// All three are looked for as long as a call could come up: side by side.
+#[test]
+fn a_press_without_an_answer_or_a_call_fails_and_is_not_repeated() {
+    let faults = [
+        (Fault::TimeOutBefore, None, "no answer within"),
+        // It may have struck after the carrier was asked.
+        (Fault::Status(500), Some(500), "500"),
+        (Fault::CaptivePortal, None, "web page"),
+    ];
+    std::thread::scope(|stories| {
+        for (fault, status, said) in faults {
+            stories.spawn(move || never_made(fault, status, said));
+        }
+    });
+}
+
+fn never_made(fault: Fault, status: Option<u16>, said: &str) {
+    let service = Service::start(service_with(talks(1)));
+    service.handle.fault(Route::Place, fault, 1);
+    let mut device = Device::start(&service, impatient);
+    device.press();
+    device.wait_for(Phase::Dialing);
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    let why = "no answer to place-call, and no call was found";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!((record.http_status, &record.call_id), (status, &None));
+    let error = record.http_error.as_deref().unwrap();
+    assert!(error.contains(said), "{error}");
+    let record = device.reconciled(&record);
+    assert_eq!(record.reconciled, Some(Reconciled::Absent));
+    assert_eq!(device.counter("unknown_outcomes"), 1);
+    assert_eq!(service.posts(), 1);
+    assert!(service.handle.calls().is_empty());
 }

@@ -1,9 +1,10 @@
 //! The ways a stream comes in: signed, forged, and over the device's own TLS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use callbox::call::Phase;
+use callbox::edge::ingress::HANDSHAKES_MAX;
 use callbox::simulator::{Status, What};
 
 use crate::kit::{Device, Folder, Installed, Service, address, is_heard, ms, service_with, talks};
@@ -86,4 +87,27 @@ fn a_call_over_the_devices_own_certificate_is_heard() {
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
+
+/// Connections that say nothing take all places at the door but one.
+#[test]
+fn idlers_at_the_door_do_not_keep_the_service_out() {
+    let service = Service::start(service_with(talks(1)));
+    let installed = Installed::plain(service.handle.base_url());
+    let folder = Arc::new(Folder::new());
+    let mut listen = None;
+    let mut device = Device::start_as(&installed, folder, |setup| {
+        listen = Some(setup.ingress.listen);
+    });
+    let listen = listen.unwrap();
+    let idlers: Vec<_> = (1..HANDSHAKES_MAX)
+        .map(|_| TcpStream::connect(listen).unwrap())
+        .collect();
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears();
+    assert!(service.handle.hang_up(&service.call().id));
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+    drop(idlers);
 }

@@ -53,7 +53,7 @@ use line::Line;
 pub use line::{Stream, Upgraded};
 pub use routes::{PROBES_MAX, ROUTES_MAX, Routes};
 use tls::Certificate;
-pub use tls::{Files, TlsError};
+pub use tls::{Files, TlsError, chain};
 
 /// Strangers listened to at once. A call needs one, a takeover two.
 pub const HANDSHAKES_MAX: usize = 16;

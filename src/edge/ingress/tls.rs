@@ -107,6 +107,16 @@ impl Certificate {
     }
 }
 
+/// The certificate and its chain, once it is sure that they and the key fit
+/// together: for `callbox doctor`.
+///
+/// # Errors
+/// What [`Ingress::bind`](super::Ingress::bind) would say.
+pub fn chain(files: &Files) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    read(files)?;
+    read_chain(files)
+}
+
 fn stamp(files: &Files) -> Result<Stamp, TlsError> {
     let of = |path: &Path| match fs::metadata(path) {
         Ok(file) => Ok((file.ino(), file.size(), file.mtime(), file.mtime_nsec())),
@@ -118,10 +128,14 @@ fn stamp(files: &Files) -> Result<Stamp, TlsError> {
     Ok([of(&files.certificate)?, of(&files.key)?])
 }
 
+fn read_chain(files: &Files) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    pem_of(&files.certificate, "certificate", |text| {
+        CertificateDer::pem_slice_iter(text).collect()
+    })
+}
+
 fn read(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain: Vec<_> = pem_of(&files.certificate, "certificate", |text| {
-        CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>()
-    })?;
+    let chain = read_chain(files)?;
     let key = pem_of(&files.key, "private key", PrivateKeyDer::from_pem_slice)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

@@ -3,7 +3,7 @@
 
 Use:   python3 -m venv /tmp/pesq && /tmp/pesq/bin/pip install numpy pesq
        cargo run --release -- demo --press --out /tmp/call
-       /tmp/pesq/bin/python tests/sound/score.py /tmp/call
+       /tmp/pesq/bin/python tests/figures/score.py /tmp/call
 Needs: the folder `demo` left (callee-heard.wav, visitor-heard.wav) and the two
        speeches in src/simulator/speech. Changes nothing.
 

@@ -1,0 +1,6 @@
+//! The program itself, as people at a terminal and service managers use it:
+//! the real binary, real files, real sockets.
+
+mod doctor;
+mod messages;
+mod support;

@@ -1,0 +1,265 @@
+//! What the tests of the program share: a folder with a configuration, the
+//! program run to its end or beside the test, a service to talk to.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use callbox::simulator::{self, API_KEY, Handle, NUMBER, NUMBER_ID, Simulator};
+use tokio::sync::oneshot;
+
+/// Longer than anything here takes: a test that waits so long has failed.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// A device's files, in a folder of its own that goes with it.
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    /// Where the device listens.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("callbox-cli-{}-{n}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let folder = Self {
+            path,
+            listen: free_address(),
+        };
+        folder.write("api-key", API_KEY);
+        folder
+    }
+
+    /// Writes a file that only its owner reads.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// A configuration that works, for a service at `base_url`.
+    pub(crate) fn config(&self, base_url: &str) -> String {
+        format!(
+            r#"[service]
+base_url = "{base_url}"
+api_key_file = "{folder}/api-key"
+from_number = "{NUMBER}"
+phone_number_id = "{NUMBER_ID}"
+[ingress]
+mode = "public-url"
+public_url = "ws://{listen}"
+listen = "{listen}"
+[[button]]
+name = "door"
+to = "+15005550199"
+[sound]
+microphone = "null"
+speaker = "null"
+[store]
+path = "{folder}/store/calls.db"
+[control]
+socket = "{folder}/control.sock"
+"#,
+            folder = self.path.display(),
+            listen = self.listen,
+        )
+    }
+
+    /// The program with these words and this configuration.
+    pub(crate) fn callbox(&self, words: &str, config: &str) -> Said {
+        let file = self.write("callbox.toml", config);
+        run(&format!("{words} --config {}", file.display()))
+    }
+
+    /// The daemon, ready for a press.
+    pub(crate) fn daemon(&self, config: &str) -> Daemon {
+        let file = self.write("callbox.toml", config);
+        // As systemd does: the daemon says when it is ready.
+        let notify = self.path.join("notify.sock");
+        let ready = UnixDatagram::bind(&notify).unwrap();
+        ready.set_read_timeout(Some(GUARD)).unwrap();
+        let child = command(&format!("run --config {}", file.display()))
+            .env("NOTIFY_SOCKET", &notify)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Daemon(child);
+        let mut said = [0; 256];
+        let n = ready.recv(&mut said).unwrap();
+        assert!(said[..n].starts_with(b"READY=1"));
+        daemon
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A daemon that runs beside the test, and ends with it.
+pub(crate) struct Daemon(Child);
+
+impl Daemon {
+    /// Asks it to end, as the service manager does; its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let told = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(told.unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// What the program said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// The findings of `doctor` at this level: `(check, what, fix)`.
+    pub(crate) fn findings(&self, level: &str) -> Vec<String> {
+        let report: serde_json::Value =
+            serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:#?}"));
+        let findings = report["findings"].as_array().unwrap();
+        let text = |f: &serde_json::Value, key: &str| f[key].as_str().unwrap_or("").to_owned();
+        findings
+            .iter()
+            .filter(|f| f["level"] == level)
+            .map(|f| {
+                format!(
+                    "{}: {} | {}",
+                    text(f, "check"),
+                    text(f, "what"),
+                    text(f, "fix")
+                )
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn run(words: &str) -> Said {
+    let ended = command(words).output().unwrap();
+    Said {
+        code: ended.status.code(),
+        out: String::from_utf8(ended.stdout).unwrap(),
+        err: String::from_utf8(ended.stderr).unwrap(),
+    }
+}
+
+fn command(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
+    command
+        .args(words.split_whitespace())
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .env_remove("JOURNAL_STREAM")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A loopback port nobody uses.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A simulated service, on a thread of its own until it is dropped.
+pub(crate) struct Service {
+    pub(crate) handle: Handle,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Service {
+    pub(crate) fn start() -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, started) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let running = Simulator::start(simulator::Config::default())
+                    .await
+                    .unwrap();
+                ready.send(running.handle.clone()).unwrap();
+                _ = stopped.await;
+                running.stop().await;
+            });
+        });
+        Self {
+            handle: started.recv_timeout(GUARD).unwrap(),
+            _stop: stop,
+        }
+    }
+}
+
+/// Answers every connection with what `answer` makes of the request's head.
+pub(crate) fn stranger(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            // Whoever asks may leave in the middle.
+            _ = serve(socket, &answer);
+        }
+    });
+    address
+}
+
+fn serve(mut socket: TcpStream, answer: impl Fn(&str) -> Vec<u8>) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if socket.read(&mut byte)? == 0 {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    socket.write_all(&answer(&String::from_utf8_lossy(&head)))
+}
+
+/// An HTTP answer without anything behind it.
+pub(crate) fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Every file below `folder`, with its content.
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&path));
+        } else if kind.is_file() {
+            let content = fs::read(&path).unwrap();
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
