@@ -22,8 +22,9 @@ pub struct Config {
     /// hangs up at the first drop.
     pub reconnect_within: Duration,
     /// Silence of the wire (no packet, not: no sound) that counts as one-way
-    /// audio. Default 2.5 s, since packets are told of twice a second and the
-    /// visitor is to know within 3 s; less only shows what mends itself.
+    /// audio. Default 2 s, since packets are told of once a second, for the
+    /// second that is over, and the visitor is to know within 3 s; less only
+    /// shows what mends itself.
     pub one_way_after: Duration,
     /// Pause between two get-calls while a call is dialing, ringing,
     /// reconnecting or one-way; half of it while dialing. Default 2 s: gentle,
@@ -60,7 +61,7 @@ impl Default for Config {
             warn_before: Duration::from_secs(30),
             stream_within: Duration::from_secs(10),
             reconnect_within: Duration::from_secs(10),
-            one_way_after: Duration::from_millis(2500),
+            one_way_after: Duration::from_secs(2),
             poll_every: Duration::from_secs(2),
             give_up_after: Duration::from_secs(10 * 60),
             hold_press: Duration::from_secs(10),

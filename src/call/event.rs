@@ -88,7 +88,7 @@ pub enum Input {
         answered: bool,
     },
     /// Media came in on this socket. The daemon says so for the first packet
-    /// and then at most twice a second while packets keep coming.
+    /// and then once a second, if packets came in it.
     MediaHeard {
         /// Which socket.
         socket: SocketId,

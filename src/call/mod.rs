@@ -53,7 +53,7 @@
 //! | Dialing, Ringing | rejected, voicemail, failed, canceled | Idle | failed | `rejected_voicemail_failed_and_canceled` |
 //! | Dialing, Ringing | stream lost | same | wait for the next | `stream_is_lost_before_the_answer` |
 //! | Answered | no stream for 10 s | Ending | hang up | `answered_but_no_stream` |
-//! | Answered | no packet for 2.5 s | Answered | one-way is shown, counted | `one_way_audio_is_told` |
+//! | Answered | no packet for 2 s | Answered | one-way is shown, counted | `one_way_audio_is_told` |
 //! | Answered | `stop` from the service | Ending | get-call for the reason | `far_end_hangs_up` |
 //! | Answered | stream lost | Reconnecting | get-call every 2 s | `stream_comes_back` |
 //! | Answered | a newer stream | Answered | it takes over | `newest_stream_takes_over` |
