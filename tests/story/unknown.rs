@@ -140,11 +140,13 @@ fn a_call_that_is_being_placed_is_no_orphan() {
         ..talks(1)
     };
     let service = Service::start(service_with(callee));
-    service.handle.fault(Route::List, Fault::Status(503), 3);
+    // No search succeeds before the call is there.
+    service.handle.fault(Route::List, Fault::Status(503), 1000);
     service.handle.fault(Route::Place, Fault::Slow(ms(3500)), 1);
     let mut device = Device::start(&service, |_| {});
     device.press();
     let placed = service.wait_status(Status::Initiated).at;
+    service.handle.clear_faults();
     service.wait("the search for orphans", |e| {
         let list = matches!(&e.what, What::Request { line, status: Some(200) } if line.ends_with("/calls"));
         list && e.at > placed
