@@ -55,7 +55,7 @@ use crate::trace::{Counter, Trace};
 use crate::units::{AttemptId, ButtonId, E164, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
-use crate::wire::rest::{Call as Listed, WsUrl};
+use crate::wire::rest::{ApiError, Call as Listed, Next, WsUrl};
 
 use attempts::Attempts;
 use health::Health;
@@ -78,10 +78,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The press line is used this often, so that it stays open: below the 60 s
 /// that `edge::rest` trusts it for.
 const KEEP_WARM: Duration = Duration::from_secs(45);
-/// From being told to stop until the process may end: hang up, record, flush.
-const STOP_WITHIN: Duration = Duration::from_millis(1500);
-/// For the store's last commit, and for the card's last period.
-const FLUSH_WITHIN: Duration = Duration::from_millis(400);
+/// From being told to stop until the loop ends in any case. A little more than
+/// the call takes to give up by itself, so that its last record is written.
+const STOP_WITHIN: Duration = Duration::from_millis(1600);
+/// For the store's last commit.
+const FLUSH_WITHIN: Duration = Duration::from_millis(350);
 
 /// A button, as the call needs to know it.
 #[derive(Debug, Clone)]
@@ -227,6 +228,10 @@ struct Daemon {
     attached: Option<SocketId>,
     /// The button whose latest press began a call.
     began: Option<ButtonId>,
+    /// What the visitor is shown.
+    shown: Phase,
+    /// When the loop ends, since somebody said stop.
+    stopping: Option<Instant>,
     stopped: bool,
 
     rest: Rest,
@@ -240,7 +245,11 @@ struct Daemon {
     held: Vec<Update>,
     leftovers: Leftovers,
     clock: WallClock,
+    /// When the limits' memory was saved, until its age is known.
+    limits_saved: Option<Stamp>,
     online: Option<bool>,
+    /// What the service last said against us, until it says nothing.
+    complaint: String,
     health: Health,
     trace: Arc<Trace>,
     started: Instant,
@@ -257,8 +266,7 @@ impl Daemon {
         let trace = Arc::new(Trace::default());
         let (store, opened) = StoreHandle::open(setup.store.clone(), Arc::clone(&trace))?;
         let clock = WallClock::new(opened.kept.get(CLOCK).and_then(|text| Stamp::parse(text)));
-        let reading = clock.read(Stamp::system(), None);
-        let limits = attempts::limits_from(opened.kept.get(LIMITS), reading);
+        let (limits, limits_saved) = attempts::limits_from(opened.kept.get(LIMITS));
 
         let rest = Rest::new(setup.rest, Arc::clone(&trace))?;
         let routes = Routes::default();
@@ -331,6 +339,8 @@ impl Daemon {
             waiting: HashMap::new(),
             attached: None,
             began: None,
+            shown: Phase::Idle,
+            stopping: None,
             stopped: false,
             rest,
             answers: answers_tx,
@@ -342,7 +352,9 @@ impl Daemon {
             held: Vec::new(),
             leftovers,
             clock,
+            limits_saved,
             online: None,
+            complaint: String::new(),
             health: Health::new(started),
             trace,
             started,
@@ -362,7 +374,6 @@ impl Daemon {
 
     async fn run(mut self, mut inlets: Inlets, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut stopping = None;
         let mut round = interval(ROUND);
         let mut warm = interval(KEEP_WARM);
         self.health.ready();
@@ -370,7 +381,7 @@ impl Daemon {
         let mut due = self.drain();
         while !self.stopped {
             let now = Instant::now();
-            let wake_at = [due, stopping].into_iter().flatten().min();
+            let wake_at = [due, self.stopping].into_iter().flatten().min();
             let wake_at = wake_at.unwrap_or(now + ROUND);
             tokio::select! {
                 Some(output) = inlets.panel.recv() => self.on_panel(output),
@@ -382,14 +393,14 @@ impl Daemon {
                 _ = warm.tick() => self.keep_warm(),
                 _ = round.tick() => self.on_round(),
                 () = sleep_until(wake_at.into()) => self.handle(Input::Tick),
-                () = &mut stop, if stopping.is_none() => {
-                    stopping = Some(Instant::now() + STOP_WITHIN);
+                () = &mut stop, if self.stopping.is_none() => {
+                    self.stopping = Some(Instant::now() + STOP_WITHIN);
                     self.health.stopping();
                     self.handle(Input::Shutdown);
                 }
             }
             due = self.drain();
-            if stopping.is_some_and(|at| Instant::now() >= at) {
+            if self.stopping.is_some_and(|at| Instant::now() >= at) {
                 tracing::warn!("stopping without the service's word that the call is over");
                 break;
             }
@@ -511,18 +522,23 @@ impl Daemon {
         }
     }
 
-    fn press(&mut self, button: ButtonId, qualified_in: Duration) {
-        if self.held.len() >= HELD_RECORDS {
-            tracing::error!("the press is refused: the store is too slow to take its record");
-            self.trace.count(Counter::PressesRefused);
-            self.signal(Signal::Busy);
-            return;
+    fn takes_no_press(&self) -> Option<&'static str> {
+        if self.stopping.is_some() {
+            Some("callbox is ending")
+        } else if self.held.len() >= HELD_RECORDS {
+            Some("the store is too slow to take its record")
+        } else {
+            None
         }
-        let resting = matches!(
-            self.call.phase(),
-            Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
-        );
-        self.began = resting.then_some(button);
+    }
+
+    fn press(&mut self, button: ButtonId, qualified_in: Duration) {
+        if let Some(why) = self.takes_no_press() {
+            tracing::warn!("the press is refused: {why}");
+            self.trace.count(Counter::PressesRefused);
+            return self.signal(Signal::Busy);
+        }
+        self.began = is_at_rest(self.call.phase()).then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));
@@ -599,6 +615,7 @@ impl Daemon {
     }
 
     fn on_answered(&mut self, answered: Answered) {
+        self.age_limits();
         match answered {
             Answered::Call(input) => self.handle(input),
             Answered::Placed {
@@ -607,18 +624,38 @@ impl Daemon {
                 input,
             } => {
                 self.attempts.note(attempt, facts);
-                if let Input::Placed { call, .. } = &input {
-                    self.routes.expect(attempt, call.clone());
+                match &input {
+                    Input::Placed { call, .. } => {
+                        self.routes.expect(attempt, call.clone());
+                        self.set_online(true);
+                    }
+                    Input::Refused {
+                        why: call::Refusal::Offline,
+                        ..
+                    } => self.set_online(false),
+                    _ => {}
                 }
                 self.handle(input);
             }
             Answered::Listed(calls) => self.on_listed(&calls),
-            Answered::Online(online) => self.set_online(online),
+            Answered::Reached(result) => self.on_reached(result),
             Answered::Reconciled(rows) => {
                 for row in rows {
                     self.write_reconciled(row);
                 }
             }
+        }
+    }
+
+    /// The service's first answer says what time it is, and so for how long
+    /// the device was off.
+    fn age_limits(&mut self) {
+        let reading = self.reading();
+        if let Some(saved) = self.limits_saved.filter(|_| reading.trusted) {
+            let since = reading.stamp.since(saved);
+            self.call
+                .age_limits(since.saturating_sub(self.started.elapsed()));
+            self.limits_saved = None;
         }
     }
 
@@ -672,6 +709,9 @@ impl Daemon {
                 names.join(", ")
             ));
         };
+        if let Some(why) = self.takes_no_press() {
+            return Err(format!("the press is refused: {why}"));
+        }
         // A panel has at most 16 buttons.
         self.press(ButtonId(index as u8), Duration::ZERO);
         Ok(serde_json::json!({ "button": self.buttons[index].name }))
@@ -721,6 +761,8 @@ impl Daemon {
         self.attempts.open(attempt, &token, &url, &self.from, &to);
         let from = self.from.clone();
         self.ask_service(|rest| service::place(rest, attempt, from, to, url));
+        // A process that dies in each call must not forget them.
+        self.keep_state();
     }
 
     fn look(&self, attempt: AttemptId) {
@@ -749,6 +791,34 @@ impl Daemon {
 
     fn keep_warm(&self) {
         self.ask_service(service::keep_warm);
+    }
+
+    fn on_reached(&mut self, result: Result<bool, ApiError>) {
+        match result {
+            Ok(true) => {
+                self.complaint.clear();
+                self.set_online(true);
+            }
+            // The line is in use: whoever uses it will know.
+            Ok(false) => {}
+            Err(error) if error.next() == Next::CheckNetwork => {
+                tracing::debug!("the service is not reached: {error}");
+                self.set_online(false);
+            }
+            // A service that says no is reached all the same.
+            Err(error) => {
+                self.set_online(true);
+                self.complain(error.to_string());
+            }
+        }
+    }
+
+    /// Says what is wrong with the service once, not at every request.
+    fn complain(&mut self, what: String) {
+        if self.complaint != what {
+            tracing::warn!("{what}");
+            self.complaint = what;
+        }
     }
 
     fn set_online(&mut self, online: bool) {
@@ -805,7 +875,8 @@ impl Daemon {
     fn show(&mut self, phase: Phase) {
         tracing::info!("{}", status::words(phase));
         self.event("call", status::words(phase));
-        let (show, tone) = face_of(phase);
+        let (show, tone) = face_of(phase, self.shown);
+        self.shown = phase;
         self.media.show(show);
         self.engine.push(Command::Tone(tone));
         self.notice(Notice::Phase(phase));
@@ -841,7 +912,12 @@ impl Daemon {
         how: call::Cleared,
         report: Option<call::Report>,
     ) {
-        tracing::warn!(%call, ?how, "a call left up earlier is off the line");
+        match how {
+            call::Cleared::GivenUp => {
+                tracing::error!(%call, "a call left up earlier could not be ended: it may still be up");
+            }
+            _ => tracing::warn!(%call, ?how, "a call left up earlier is off the line"),
+        }
         let rows = self.leftovers.rows().chain(self.attempts.last_rows());
         let of_call = |row: &&Row| row.call_id.as_ref() == Some(call);
         let change = rows
@@ -940,8 +1016,16 @@ impl Daemon {
     }
 }
 
-/// The lamp and the tone of each phase.
-fn face_of(phase: Phase) -> (Show, Tone) {
+/// Whether nothing is up, and a press would begin a call.
+fn is_at_rest(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
+    )
+}
+
+/// The lamp and the tone of a phase, and of the one `before` it.
+fn face_of(phase: Phase, before: Phase) -> (Show, Tone) {
     match phase {
         Phase::Idle => (Show::Idle, Tone::Silence),
         Phase::Pressed => (Show::Pressed, Tone::Pressed),
@@ -953,6 +1037,25 @@ fn face_of(phase: Phase) -> (Show, Tone) {
         Phase::Ended => (Show::Idle, Tone::Ended),
         Phase::Failed => (Show::Failed, Tone::Failed),
         Phase::Limited => (Show::Limited, Tone::Limited),
+        // Nobody stands there when the line goes at night: the lamp will do.
+        Phase::Offline if is_at_rest(before) => (Show::Offline, Tone::Silence),
         Phase::Offline => (Show::Offline, Tone::Offline),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_goes_at_rest_is_shown_and_not_sounded() {
+        for before in [Phase::Idle, Phase::Ended, Phase::Failed, Phase::Offline] {
+            let face = face_of(Phase::Offline, before);
+            assert_eq!(face, (Show::Offline, Tone::Silence), "{before:?}");
+        }
+        for before in [Phase::Pressed, Phase::Dialing, Phase::Ending] {
+            let face = face_of(Phase::Offline, before);
+            assert_eq!(face, (Show::Offline, Tone::Offline), "{before:?}");
+        }
     }
 }

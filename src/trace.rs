@@ -12,6 +12,7 @@
 //! (`audio::Stats`).
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -144,6 +145,14 @@ pub struct Event {
     pub what: String,
 }
 
+/// The line of the event in a dump.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.as_secs_f64();
+        write!(f, "{at:>10.3} {:<8} {}", self.area, self.what)
+    }
+}
+
 /// Counters and ring. One per process, shared by reference.
 #[derive(Debug)]
 pub struct Trace {
@@ -209,6 +218,7 @@ mod tests {
         let events = trace.events();
         assert_eq!(events.len(), EVENTS);
         assert_eq!(events[0].what, "3");
+        assert_eq!(events[0].to_string(), "     0.003 test     3");
     }
 
     #[test]

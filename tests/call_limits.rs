@@ -29,6 +29,31 @@ fn a_saved_memory_comes_back_older() {
 }
 
 #[test]
+fn time_without_power_ages_what_was_saved_and_nothing_else() {
+    let now = Instant::now(); // an arbitrary origin; only sums of it are used
+    let saved = Snapshot {
+        calls: vec![used(DAY - MINUTE), used(MINUTE), used(Duration::ZERO)],
+        retry_after: 10 * MINUTE,
+        ..Snapshot::default()
+    };
+    let mut call = start(&saved, now);
+    let later = now + MINUTE / 2;
+    call.age_limits(4 * MINUTE);
+    let aged = call.limits(later);
+    let half = MINUTE / 2;
+    assert_eq!(
+        aged.calls,
+        [used(5 * MINUTE + half), used(4 * MINUTE + half)]
+    );
+    assert_eq!(aged.retry_after, 6 * MINUTE - half);
+
+    let mut call = start(&Snapshot::default(), now);
+    assert_eq!(press(&mut call, later).ended, None);
+    call.age_limits(4 * MINUTE);
+    assert_eq!(call.limits(later).calls[0].ago, Duration::ZERO);
+}
+
+#[test]
 fn more_calls_than_the_limit_are_forgotten_oldest_first() {
     let now = Instant::now(); // an arbitrary origin; only sums of it are used
     let saved = Snapshot {

@@ -185,9 +185,13 @@ impl Oscillator {
 #[derive(Debug)]
 pub struct Player {
     style: Style,
+    /// The tone that was begun last.
+    tone: Tone,
     pattern: Pattern,
     /// The tone that waits for the ramp of the present one.
     pending: Option<Tone>,
+    /// The endless tone that goes on after a mixed one.
+    interrupted: Option<Tone>,
     /// The present segment; past the last one when nothing plays.
     segment: usize,
     round: u32,
@@ -205,8 +209,10 @@ impl Player {
     pub fn new(style: Style) -> Self {
         Self {
             style,
+            tone: Tone::Silence,
             pattern: pattern(Tone::Silence, style),
             pending: None,
+            interrupted: None,
             segment: 0,
             round: 0,
             left: 0,
@@ -216,8 +222,15 @@ impl Player {
         }
     }
 
-    /// Plays `tone` in place of the present one.
+    /// Plays `tone` in place of the present one. An endless tone goes on after
+    /// one that is mixed: a press while it rings does not end the ring-back.
     pub fn play(&mut self, tone: Tone) {
+        let present = self.pending.unwrap_or(self.tone);
+        if !pattern(tone, self.style).mixed {
+            self.interrupted = None;
+        } else if pattern(present, self.style).times == 0 {
+            self.interrupted = Some(present);
+        }
         self.pending = Some(tone);
     }
 
@@ -253,13 +266,22 @@ impl Player {
             .filter(|_| self.ramp == 0.0 || !self.sounding())
         {
             self.pending = None;
-            self.pattern = pattern(tone, self.style);
-            self.round = 0;
-            self.enter(0);
+            self.begin(tone);
         }
         while self.sounding() && self.left == 0 {
             self.enter(self.segment + 1);
         }
+        let over = !self.sounding() && self.pending.is_none();
+        if let Some(tone) = self.interrupted.take_if(|_| over) {
+            self.begin(tone);
+        }
+    }
+
+    fn begin(&mut self, tone: Tone) {
+        self.tone = tone;
+        self.pattern = pattern(tone, self.style);
+        self.round = 0;
+        self.enter(0);
     }
 
     fn enter(&mut self, segment: usize) {
@@ -392,6 +414,22 @@ mod tests {
 
     fn rms(stretch: &[f32]) -> f32 {
         (stretch.iter().map(|s| s * s).sum::<f32>() / stretch.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn a_press_in_the_ringing_does_not_end_the_ring_back() {
+        let mut player = Player::new(Style::Europe);
+        player.play(Tone::Ringing);
+        sound(&mut player, ms(500));
+        player.play(Tone::Busy);
+        player.play(Tone::Busy);
+        sound(&mut player, ms(1000));
+        let ring = sound(&mut player, ms(500));
+        assert!(rms(&ring) > 0.0, "the ring-back is heard again");
+        player.play(Tone::Busy);
+        player.play(Tone::Answered);
+        sound(&mut player, ms(1000));
+        assert!(player.is_idle(), "nothing comes back after the answer");
     }
 
     #[test]

@@ -19,9 +19,10 @@ use super::event::Refusal;
 use super::record::{Ended, Limit};
 
 /// The limits' memory as remaining times, so that it can outlive the process:
-/// instants cannot. Save it with each record; give it, aged by the
-/// time the device was off (nothing, if that is not known: the limit then
-/// only lasts longer), to [`Call::new`](super::Call::new).
+/// instants cannot. Save it when a request goes out and when a record is
+/// closed; give it to [`Call::new`](super::Call::new), and say how long the
+/// device was off to [`Call::age_limits`](super::Call::age_limits) once that is
+/// known. Until then the limit only lasts longer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
     /// The calls of the last 24 hours, oldest first.
@@ -60,6 +61,15 @@ pub(super) struct Limits {
     failures: u32,
     back_off_until: Instant,
     retry_after_until: Instant,
+    restored: Restored,
+}
+
+/// What came from an earlier process, and so can turn out to be older.
+#[derive(Debug, Clone, Copy)]
+struct Restored {
+    /// Calls of an earlier process count no longer than until then.
+    calls_until: Instant,
+    retry_after_until: Instant,
 }
 
 /// A call that counts until `until`.
@@ -77,11 +87,30 @@ impl Limits {
         };
         let calls = &snapshot.calls;
         let newest = calls.len().saturating_sub(config.calls_per_day.into());
+        let retry_after_until = now + snapshot.retry_after.min(DAY);
         Self {
             used: calls[newest..].iter().map(counted).collect(),
             failures: snapshot.failures,
             back_off_until: now + snapshot.back_off.min(config.back_off_max),
-            retry_after_until: now + snapshot.retry_after.min(DAY),
+            retry_after_until,
+            restored: Restored {
+                calls_until: now + DAY,
+                retry_after_until,
+            },
+        }
+    }
+
+    /// The device was off for `off` before this process began, which was not
+    /// known then. The pause after failures is too short to matter.
+    pub(super) fn age(&mut self, off: Duration) {
+        let earlier = |at: Instant| at.checked_sub(off).unwrap_or(at);
+        for counted in &mut self.used {
+            if counted.until <= self.restored.calls_until {
+                counted.until = earlier(counted.until);
+            }
+        }
+        if self.retry_after_until == self.restored.retry_after_until {
+            self.retry_after_until = earlier(self.retry_after_until);
         }
     }
 

@@ -230,6 +230,13 @@ impl Call {
         self.limits.snapshot(now.max(self.cx.now))
     }
 
+    /// Lets the limits' memory that came from the last process age by `off`,
+    /// the time between the two. To be said once, when that becomes known: at
+    /// the start the clock is not to be believed.
+    pub fn age_limits(&mut self, off: Duration) {
+        self.limits.age(off);
+    }
+
     /// What the visitor is to know.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -162,6 +162,8 @@ impl Demo {
     /// One press, and what follows from it, to the closed record.
     fn call(&mut self) -> Result<(), Failure> {
         self.calls += 1;
+        // What happened since the last call is no part of this one's story.
+        while self.notices.try_recv().is_ok() {}
         self.started = Instant::now();
         self.say("a finger on the button");
         if !self.finger.push(PUSH) {
@@ -282,6 +284,9 @@ fn configure(base_url: &str, out: &Path) -> Result<(PathBuf, Setup), Failure> {
          [[button]]\n\
          name = \"door\"\n\
          to = \"{CALLEE}\"\n\n\
+         [limits]\n\
+         calls = 100\n\
+         minutes = 100\n\n\
          [store]\n\
          path = {store}\n\n\
          [control]\n\

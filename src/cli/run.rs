@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +15,7 @@ use crate::edge::gpio::{self, ButtonLine, Buttons, LampLine, LampPin};
 use crate::edge::panel_inputs::EdgeSource;
 use crate::edge::{alsa, realtime};
 use crate::panel::{Input, Level};
+use crate::trace::Trace;
 use crate::units::ButtonId;
 
 pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
@@ -54,6 +56,7 @@ async fn stopped() {
 fn card(file: &File) -> StartSound {
     let cards = file.cards();
     Box::new(move |config, ports, wake, trace| {
+        dump_at_panic(Arc::clone(&trace));
         let card = alsa::open(&cards);
         for (direction, fit) in card.fits() {
             tracing::info!("{direction}: {fit}");
@@ -61,6 +64,19 @@ fn card(file: &File) -> StartSound {
         let engine = Engine::new(config, ports, card.microphone(), card.speaker());
         card.start(engine, wake, trace)
     })
+}
+
+/// A panic ends the process, and the service manager begins a new one. What
+/// led to it goes into the log before.
+fn dump_at_panic(trace: Arc<Trace>) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        tracing::error!("callbox fell over; the latest events, with seconds since its start:");
+        for event in trace.events() {
+            tracing::error!("{event}");
+        }
+    }));
 }
 
 /// The lines of the configuration, opened anew when they are lost.

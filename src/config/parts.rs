@@ -89,10 +89,8 @@ impl File {
     /// The record.
     #[must_use]
     pub fn store(&self) -> store::Config {
-        let mut config = store::Config::new(&self.store.path);
-        config.max_rows = self.store.max_records;
-        config.max_age = std::time::Duration::from_secs(u64::from(self.store.max_days) * 86_400);
-        config
+        let max_age = std::time::Duration::from_secs(u64::from(self.store.max_days) * 86_400);
+        store::Config::bounded(&self.store.path, self.store.max_records, max_age)
     }
 
     /// The sound cards.

@@ -59,6 +59,15 @@ fn a_small_file_is_enough() {
 }
 
 #[test]
+fn the_store_has_room_for_the_records_it_is_to_keep() {
+    let text = format!("{SMALL}[store]\nmax_records = 100000\nmax_days = 30\n");
+    let store = parse(Path::new("t"), &text).unwrap().store();
+    assert_eq!(store.max_rows, 100_000);
+    assert_eq!(store.max_age.as_secs(), 30 * 86_400);
+    assert!(store.max_bytes >= 100_000 * 4096, "{}", store.max_bytes);
+}
+
+#[test]
 fn faults_name_line_section_and_key() {
     let cases = [
         (

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::audio::{self, Stats};
 use crate::call::{Cleared, Ended, Limit, Record, Report, Snapshot, Used};
 use crate::edge::card;
-use crate::edge::clock::{HoldOff, Reading};
+use crate::edge::clock::{HoldOff, Reading, Stamp};
 use crate::edge::ingress::ROUTES_MAX;
 use crate::edge::store::{Reconciled, Row};
 use crate::units::{AttemptId, E164};
@@ -347,31 +347,53 @@ fn hold(remaining: Duration, saved: Reading) -> String {
     HoldOff { remaining, saved }.to_string()
 }
 
-/// Reads what [`limits_text`] wrote, aged by the time that passed when both
-/// clocks are trusted. What cannot be read counts as no memory.
-pub(super) fn limits_from(text: Option<&String>, now: Reading) -> Snapshot {
-    text.and_then(|text| read_limits(text, now))
-        .unwrap_or_default()
+/// Reads what [`limits_text`] wrote, and when that was, if the clock was
+/// trusted then. What cannot be read counts as no memory.
+pub(super) fn limits_from(text: Option<&String>) -> (Snapshot, Option<Stamp>) {
+    text.and_then(|text| read_limits(text)).unwrap_or_default()
 }
 
-fn read_limits(text: &str, now: Reading) -> Option<Snapshot> {
+fn read_limits(text: &str) -> Option<(Snapshot, Option<Stamp>)> {
     let value: Value = serde_json::from_str(text).ok()?;
-    let left = |key: &str| Some(HoldOff::parse(value[key].as_str()?)?.left(now));
-    let saved = HoldOff::parse(value["age"].as_str()?)?.saved;
-    let passed = match saved.trusted && now.trusted {
-        true => now.stamp.since(saved.stamp),
-        false => Duration::ZERO,
-    };
+    let hold = |key: &str| HoldOff::parse(value[key].as_str()?);
     let used = |entry: &Value| {
         Some(Used {
-            ago: Duration::from_millis(entry[0].as_u64()?) + passed,
+            ago: Duration::from_millis(entry[0].as_u64()?),
             answered: Duration::from_millis(entry[1].as_u64()?),
         })
     };
-    Some(Snapshot {
+    let snapshot = Snapshot {
         calls: value["calls"].as_array()?.iter().filter_map(used).collect(),
         failures: u32::try_from(value["failures"].as_u64()?).ok()?,
-        back_off: left("back_off")?,
-        retry_after: left("retry_after")?,
-    })
+        back_off: hold("back_off")?.remaining,
+        retry_after: hold("retry_after")?.remaining,
+    };
+    let saved = hold("age")?.saved;
+    Some((snapshot, saved.trusted.then_some(saved.stamp)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_survive_as_text_with_the_time_they_were_saved() {
+        let limits = Snapshot {
+            calls: vec![Used {
+                ago: Duration::from_secs(60),
+                answered: Duration::from_secs(5),
+            }],
+            failures: 2,
+            back_off: Duration::from_secs(3),
+            retry_after: Duration::from_secs(3600),
+        };
+        let stamp = Stamp::from_unix_ms(1_795_400_000_000);
+        for trusted in [true, false] {
+            let text = limits_text(&limits, Reading { stamp, trusted });
+            let (read, saved) = limits_from(Some(&text));
+            assert_eq!((read, saved), (limits.clone(), trusted.then_some(stamp)));
+        }
+        let nothing = (Snapshot::default(), None);
+        assert_eq!(limits_from(Some(&"{}".to_owned())), nothing);
+    }
 }

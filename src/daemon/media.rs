@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use embedded_hal::digital::OutputPin;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -142,6 +142,7 @@ impl<F: Face> PanelTask<F> {
     async fn run(mut self) {
         let mut said = String::new();
         loop {
+            let began = Instant::now();
             let problem = match self.face.open() {
                 Ok(lines) => match self.serve(lines).await {
                     Ok(()) => return,
@@ -150,7 +151,8 @@ impl<F: Face> PanelTask<F> {
                 Err(problem) => problem,
             };
             let text = problem.to_string();
-            if text != said {
+            // Lines that had worked for a while and fail again are news again.
+            if text != said || began.elapsed() > GIVEN_UP {
                 tracing::error!("the panel does not work: {text}");
                 said = text;
             }

@@ -25,7 +25,8 @@ pub(super) async fn list(rest: Rest) -> Answered {
     match rest.list(&super::service::newest_calls()).await {
         Ok(page) => Answered::Listed(page.calls),
         Err(error) => {
-            tracing::warn!("calls left up earlier could not be looked for: {error}");
+            // It is asked again and again; why it fails is told by the press line.
+            tracing::debug!("calls left up earlier could not be looked for: {error}");
             Answered::Call(Input::OrphansFailed)
         }
     }

@@ -8,8 +8,8 @@ use crate::edge::rest::Rest;
 use crate::edge::store::Row;
 use crate::units::{AttemptId, CallId, E164};
 use crate::wire::rest::{
-    ApiError, Call, CallStatus, HangupReason, ListQuery, Next, PlaceOutcome, PlaceRequest, Placed,
-    WsUrl, place_outcome,
+    ApiError, Call, CallStatus, HangupReason, ListQuery, PlaceOutcome, PlaceRequest, Placed, WsUrl,
+    place_outcome,
 };
 
 use super::attempts::Facts;
@@ -30,8 +30,8 @@ pub(super) enum Answered {
     },
     /// The newest calls at the service.
     Listed(Vec<Call>),
-    /// Whether the service was reached.
-    Online(bool),
+    /// Whether the service was reached; `Ok(false)` if nothing was found out.
+    Reached(Result<bool, ApiError>),
     /// What the service's own records add to rows of the store.
     Reconciled(Vec<Row>),
 }
@@ -166,26 +166,11 @@ pub(super) async fn hang_up(rest: Rest, attempt: AttemptId, call: CallId) -> Ans
 }
 
 pub(super) async fn warm(rest: Rest) -> Answered {
-    Answered::Online(reached(rest.warm().await))
+    Answered::Reached(rest.warm().await)
 }
 
 pub(super) async fn keep_warm(rest: Rest) -> Answered {
-    Answered::Online(reached(rest.keep_warm().await))
-}
-
-/// A service that says no is reached all the same.
-fn reached(result: Result<(), ApiError>) -> bool {
-    match result {
-        Ok(()) => true,
-        Err(error) if error.next() == Next::CheckNetwork => {
-            tracing::debug!("the service is not reached: {error}");
-            false
-        }
-        Err(error) => {
-            tracing::warn!("{error}");
-            true
-        }
-    }
+    Answered::Reached(rest.keep_warm().await)
 }
 
 fn report(call: &Call) -> Report {

@@ -63,10 +63,8 @@ impl Daemon {
             page["set_aside"] = json!(store.set_aside);
         }
         if trace {
-            let line = |e: &crate::trace::Event| {
-                format!("{:>10.3} {:<8} {}", e.at.as_secs_f64(), e.area, e.what)
-            };
-            page["trace"] = self.trace.events().iter().map(line).collect();
+            let events = self.trace.events();
+            page["trace"] = events.iter().map(ToString::to_string).collect();
         }
         page
     }

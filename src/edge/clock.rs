@@ -175,7 +175,9 @@ impl WallClock {
 }
 
 /// A wait the service ordered (`Retry-After`), in a form that outlives a
-/// restart: what remained, and when that was written down.
+/// restart: what remained, and when that was written down. Time without power
+/// counts only when that clock and the present one are trusted; otherwise the
+/// whole rest is waited again, since calling early only lengthens the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldOff {
     /// What remained to wait.
@@ -185,19 +187,6 @@ pub struct HoldOff {
 }
 
 impl HoldOff {
-    /// What remains at `now`. Time without power counts only when both clock
-    /// readings are trusted; otherwise the whole rest is waited again, since
-    /// calling early only lengthens the wait.
-    #[must_use]
-    pub fn left(&self, now: Reading) -> Duration {
-        if self.saved.trusted && now.trusted {
-            let passed = now.stamp.since(self.saved.stamp);
-            self.remaining.saturating_sub(passed)
-        } else {
-            self.remaining
-        }
-    }
-
     /// Reads what `Display` wrote.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -283,33 +272,6 @@ mod tests {
         let clock = WallClock::new(Some(stamp("2099-01-01T00:00:00Z")));
         let server = stamp("2027-03-01T12:00:00Z");
         assert_eq!(clock.read(Stamp::built(), Some(server)).stamp, server);
-    }
-
-    #[test]
-    fn a_hold_off_counts_the_time_without_power_only_by_a_trusted_clock() {
-        let at = |text, trusted| Reading {
-            stamp: stamp(text),
-            trusted,
-        };
-        let saved = at("2026-11-22T14:00:00Z", true);
-        let hold = HoldOff {
-            remaining: Duration::from_secs(600),
-            saved,
-        };
-        let cases = [
-            (at("2026-11-22T14:04:00Z", true), 360),
-            (at("2026-11-22T14:04:00Z", false), 600),
-            (at("2026-11-22T13:00:00Z", true), 600),
-            (at("2026-11-23T14:00:00Z", true), 0),
-        ];
-        for (now, want) in cases {
-            assert_eq!(hold.left(now), Duration::from_secs(want), "{now:?}");
-        }
-        let doubted = HoldOff {
-            saved: at("2026-11-22T14:00:00Z", false),
-            ..hold
-        };
-        assert_eq!(doubted.left(cases[0].0), Duration::from_secs(600));
     }
 
     #[test]

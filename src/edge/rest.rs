@@ -346,14 +346,15 @@ impl Rest {
     /// Opens the press line if there is reason to think it closed: for the
     /// first edge of a press. Does nothing when the line was heard lately or
     /// is in use, since a request under way would only stand in the way.
+    /// `false` when the line is in use, which says nothing of the service.
     ///
     /// # Errors
     /// As [`keep_warm`](Self::keep_warm).
-    pub async fn warm(&self) -> Result<(), ApiError> {
+    pub async fn warm(&self) -> Result<bool, ApiError> {
         let trusted = self.shared.timeouts.trust_kept;
         let heard = self.heard().on_press_line;
         match heard {
-            Some(at) if at.elapsed() < trusted => Ok(()),
+            Some(at) if at.elapsed() < trusted => Ok(true),
             _ => self.keep_warm().await,
         }
     }
@@ -361,16 +362,17 @@ impl Rest {
     /// Uses the press line once, so that it stays open: for a timer with a
     /// period somewhat below [`Timeouts::trust_kept`]. Lists one call, which
     /// also proves that the service is there and takes the key. Does nothing
-    /// when the line is in use. A press that comes meanwhile does not wait for
-    /// it: it takes this connection or a new one, whichever is free first.
+    /// when the line is in use, and then answers `false`. A press that comes
+    /// meanwhile does not wait for it: it takes this connection or a new one,
+    /// whichever is free first.
     ///
     /// # Errors
     /// Says what to do next: show *offline* for [`Next::CheckNetwork`].
     ///
     /// [`Next::CheckNetwork`]: crate::wire::rest::Next::CheckNetwork
-    pub async fn keep_warm(&self) -> Result<(), ApiError> {
+    pub async fn keep_warm(&self) -> Result<bool, ApiError> {
         if self.shared.on_press_line.load(Ordering::Relaxed) > 0 {
-            return Ok(());
+            return Ok(false);
         }
         let path = list_path(&self.shared.number, &ListQuery::newest());
         let get = self.request(&self.shared.press, Method::GET, &path);
@@ -379,7 +381,7 @@ impl Rest {
             ..self.reading(LIST_LIMIT)
         };
         let reply = self.on_press_line(self.exchange(get, exchange)).await?;
-        self.read(&reply, read_page).map(|_| ())
+        self.read(&reply, read_page).map(|_| true)
     }
 
     /// The service's clock now: its latest `Date` header, and the monotonic
