@@ -205,7 +205,11 @@ fn xruns(card: &card::Stats) -> u64 {
 }
 
 fn write_times(row: &mut Row, record: &Record, now: Reading) {
-    let pressed = now.stamp.minus(record.pressed.elapsed());
+    let pressed = match row.pressed_at {
+        // Derived anew it would move by a millisecond with each write.
+        Some(pressed) if row.clock_trusted == Some(now.trusted) => pressed,
+        _ => now.stamp.minus(record.pressed.elapsed()),
+    };
     let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
     let ms = |after: Option<Duration>| after.map(whole_ms);
     row.button = Some(record.button.0);

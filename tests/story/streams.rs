@@ -114,10 +114,13 @@ fn a_call_that_is_answered_and_brings_no_stream_is_hung_up() {
 /// late is not played after it.
 #[test]
 fn what_a_stall_held_back_is_not_replayed() {
-    let every = sound::PAUSE + sound::CHIRP;
+    // The stall is no multiple of the time from word to word, or a delay that
+    // stays would look like none.
+    let pause = 0.7;
+    let every = pause + sound::CHIRP;
     let (stall, back) = (2.2, 1.0 + 2.0);
-    let said = 8;
-    let mut config = service_with(talks(said));
+    let words = sound::words(pause, LINE_RATE).repeat(40);
+    let mut config = service_with(says(Says::Speech(words.into())));
     config.line = Line {
         stall: Some(Stall {
             at: ms(2200),
@@ -133,11 +136,13 @@ fn what_a_stall_held_back_is_not_replayed() {
     let first = device.hears();
     let up = service.wait("the socket", |e| media_up(&e.what)).at;
     let up = (up - service.wait_status(Status::Answered).at).as_secs_f64();
-    // Those after the stall are all the story needs.
-    let last = first + ((said - 2) as f64 * every * f64::from(LINE_RATE)) as usize;
-    device.wait_until("the last words", |device| {
-        device.heard().len() > last + 4_000
-    });
+    // On a busy machine the card may run dry in the middle of a word: until
+    // one is whole.
+    let since_first = stall + back - up - pause;
+    let from = first + (since_first * f64::from(LINE_RATE)) as usize;
+    device.hears_after(from);
+    let delay = device.status()["playout"]["delay_ms"].as_f64().unwrap();
+    assert!(delay < 300.0, "playout is {delay} ms behind");
     let call = service.call();
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
@@ -150,7 +155,7 @@ fn what_a_stall_held_back_is_not_replayed() {
     for at in chirps {
         let at = at as f64 / f64::from(LINE_RATE);
         let place = (at / every).round() as i64;
-        let since_answer = up + sound::PAUSE + at;
+        let since_answer = up + pause + at;
         eprintln!(
             "words {place} at {since_answer:.2} s, late by {:+.3} s",
             late(at)
@@ -164,7 +169,6 @@ fn what_a_stall_held_back_is_not_replayed() {
             assert!(late(at) < 0.1, "words {place} are {:.3} s late", late(at));
         }
     }
-    assert!(places.iter().any(|place| *place >= 5), "{places:?}");
     assert!(record.skipped_ms.unwrap() > 0 || record.concealed_ms.unwrap() > 0);
 }
 
