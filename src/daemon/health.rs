@@ -86,21 +86,32 @@ impl Health {
     /// Once a second: looks for life, and feeds the watchdog if all live.
     pub(super) fn round(&mut self, beats: u64, media: &Media, store: &StoreHandle) {
         let now = Instant::now();
+        self.look(now, beats, || media.ping(), || store.ping().ok());
+        match self.dead(now) {
+            None => {
+                tell(&[NotifyState::Watchdog]);
+                self.fed = true;
+            }
+            Some(part) => {
+                if std::mem::replace(&mut self.fed, false) {
+                    tracing::error!("{part} shows no life: the watchdog is not fed");
+                }
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        now: Instant,
+        beats: u64,
+        media: impl FnOnce() -> Option<oneshot::Receiver<()>>,
+        store: impl FnOnce() -> Option<oneshot::Receiver<()>>,
+    ) {
         if beats != self.beats {
             (self.beats, self.audio) = (beats, now);
         }
-        self.media.round(now, || media.ping());
-        self.store.round(now, || store.ping().ok());
-        let dead = self.dead(now);
-        if dead.is_none() {
-            tell(&[NotifyState::Watchdog]);
-        } else if self.fed {
-            tracing::error!(
-                "{} shows no life: the watchdog is not fed",
-                dead.unwrap_or_default()
-            );
-        }
-        self.fed = dead.is_none();
+        self.media.round(now, media);
+        self.store.round(now, store);
     }
 
     /// The part that shows no life, if one does.
@@ -144,4 +155,70 @@ impl Health {
 fn tell(states: &[NotifyState<'_>]) {
     // Not run by a service manager, mostly.
     _ = sd_notify::notify(states);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer that was given at once.
+    fn alive() -> Option<oneshot::Receiver<()>> {
+        let (answer, alive) = oneshot::channel();
+        answer.send(()).unwrap();
+        Some(alive)
+    }
+
+    #[test]
+    fn whichever_part_falls_silent_is_named() {
+        let start = Instant::now();
+        let parts = ["the audio thread", "the media runtime", "the store"];
+        for silent in parts {
+            let mut health = Health::new(start);
+            let mut kept = Vec::new();
+            let mut ask = |part: &str| match part == silent {
+                false => alive(),
+                true => {
+                    let (answer, waits) = oneshot::channel();
+                    kept.push(answer);
+                    Some(waits)
+                }
+            };
+            let mut now = start;
+            for second in 0..=12 {
+                now = start + Duration::from_secs(second);
+                let beats = if silent == parts[0] { 0 } else { second };
+                let (media, store) = (ask(parts[1]), ask(parts[2]));
+                health.look(now, beats, || media, || store);
+                assert!(
+                    second > 10 || health.dead(now).is_none(),
+                    "{silent} at {second}"
+                );
+            }
+            assert_eq!(health.dead(now), Some(silent));
+        }
+    }
+
+    #[test]
+    fn a_late_answer_is_life() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        let (answer, waits) = oneshot::channel();
+        let mut waits = Some(waits);
+        let at = |s| start + Duration::from_secs(s);
+        health.look(at(1), 1, alive, || waits.take());
+        answer.send(()).unwrap();
+        health.look(at(9), 2, alive, alive);
+        health.look(at(15), 3, alive, alive);
+        assert_eq!(health.dead(at(16)), None);
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_asked_is_dead() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        let now = start + Duration::from_secs(11);
+        health.look(now, 1, alive, || None);
+        health.look(now, 2, alive, || None);
+        assert_eq!(health.dead(now), Some("the store"));
+    }
 }
