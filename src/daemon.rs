@@ -248,6 +248,9 @@ struct Daemon {
     /// When the limits' memory was saved, until its age is known.
     limits_saved: Option<Stamp>,
     online: Option<bool>,
+    /// The service is being asked about ended calls: once at a time, however
+    /// slowly it answers.
+    reconciling: bool,
     /// What the service last said against us, until it says nothing.
     complaint: String,
     health: Health,
@@ -354,6 +357,7 @@ impl Daemon {
             clock,
             limits_saved,
             online: None,
+            reconciling: false,
             complaint: String::new(),
             health: Health::new(started),
             trace,
@@ -641,6 +645,7 @@ impl Daemon {
             Answered::Listed(calls) => self.on_listed(&calls),
             Answered::Reached(result) => self.on_reached(result),
             Answered::Reconciled(rows) => {
+                self.reconciling = false;
                 for row in rows {
                     self.write_reconciled(row);
                 }
@@ -932,9 +937,11 @@ impl Daemon {
     }
 
     fn reconcile(&mut self) {
-        if self.online == Some(true) && self.health.reconcile_now() {
+        let free = self.online == Some(true) && !self.reconciling;
+        if free && self.health.reconcile_now() {
             let rows = self.store.ask(reconcile::QUESTION);
             if let Ok(rows) = rows {
+                self.reconciling = true;
                 self.ask_service(|rest| reconcile::run(rest, rows));
             }
         }

@@ -59,6 +59,8 @@ impl Daemon {
             "records_waiting": self.held.len(),
             "counters": self.counters(),
         });
+        // The callee hears nothing of a microphone that gives only one value.
+        page["microphone"]["silent_s"] = json!(sound.mic_silent + sound.mic_stuck);
         if !store.set_aside.is_empty() {
             page["set_aside"] = json!(store.set_aside);
         }
