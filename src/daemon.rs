@@ -48,14 +48,14 @@ use crate::edge::control::{Ask, ControlSocket};
 use crate::edge::ingress::{self, Accepted, Ingress, Routes, Upgraded};
 use crate::edge::realtime::Wake;
 use crate::edge::rest::{self, Rest};
-use crate::edge::socket::{self as stream, End, Hub, What};
+use crate::edge::socket::{self as stream, End, Flow, Hub, What};
 use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
 use crate::units::{AttemptId, ButtonId, E164, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
-use crate::wire::rest::{ApiError, Call as Listed, Next, WsUrl};
+use crate::wire::rest::{ApiError, CallPage, Next, WsUrl};
 
 use attempts::Attempts;
 use health::Health;
@@ -75,9 +75,13 @@ const NOTICES: usize = 256;
 const HELD_RECORDS: usize = 64;
 /// The loop looks after itself this often: heartbeat, held records, clocks.
 const ROUND: Duration = Duration::from_secs(1);
+/// Seconds without the visitor's sound after which it is a fault.
+const UNHEARD_AFTER: u32 = 3;
 /// The press line is used this often, so that it stays open: below the 60 s
 /// that `edge::rest` trusts it for.
 const KEEP_WARM: Duration = Duration::from_secs(45);
+/// While the service is not reached it is looked for this often.
+const LOOK_FOR_SERVICE: Duration = Duration::from_secs(10);
 /// From being told to stop until the loop ends in any case. A little more than
 /// the call takes to give up by itself, so that its last record is written.
 const STOP_WITHIN: Duration = Duration::from_millis(1600);
@@ -226,6 +230,8 @@ struct Daemon {
     waiting: HashMap<SocketId, Upgraded>,
     /// The stream that carries the call.
     attached: Option<SocketId>,
+    /// Seconds for which nothing of the visitor has gone out on it.
+    unheard_s: u32,
     /// The button whose latest press began a call.
     began: Option<ButtonId>,
     /// What the visitor is shown.
@@ -341,6 +347,7 @@ impl Daemon {
             random: SystemRandom::new(),
             waiting: HashMap::new(),
             attached: None,
+            unheard_s: 0,
             began: None,
             shown: Phase::Idle,
             stopping: None,
@@ -394,7 +401,12 @@ impl Daemon {
                 Some(answered) = inlets.answers.recv() => self.on_answered(answered),
                 Some(ask) = inlets.asks.recv() => self.on_ask(ask),
                 Some(event) = inlets.card.recv() => self.on_card(&event),
-                _ = warm.tick() => self.keep_warm(),
+                _ = warm.tick() => {
+                    self.keep_warm();
+                    if self.online == Some(false) {
+                        warm.reset_after(LOOK_FOR_SERVICE);
+                    }
+                }
                 _ = round.tick() => self.on_round(),
                 () = sleep_until(wake_at.into()) => self.handle(Input::Tick),
                 () = &mut stop, if self.stopping.is_none() => {
@@ -416,6 +428,12 @@ impl Daemon {
     async fn finish(mut self, ended: oneshot::Receiver<()>) {
         self.keep_state();
         self.retry_held();
+        if !self.held.is_empty() {
+            tracing::error!(
+                records = self.held.len(),
+                "the store takes no more: their latest facts are lost"
+            );
+        }
         let Self {
             store,
             sound,
@@ -560,12 +578,7 @@ impl Daemon {
                 self.event("socket", "first media");
                 self.handle(Input::MediaHeard { socket });
             }
-            What::Flow(flow) => {
-                if flow.received > 0 {
-                    self.handle(Input::MediaHeard { socket });
-                }
-                self.attempts.add_stale(flow.stale);
-            }
+            What::Flow(flow) => self.on_flow(socket, flow),
             // Which one is not for the log: it may be of the code of a door.
             What::Dtmf(_) => tracing::debug!("the callee pressed a key"),
             What::ServiceError { code, text } => {
@@ -642,7 +655,7 @@ impl Daemon {
                 }
                 self.handle(input);
             }
-            Answered::Listed(calls) => self.on_listed(&calls),
+            Answered::Listed(page) => self.on_listed(&page),
             Answered::Reached(result) => self.on_reached(result),
             Answered::Reconciled(rows) => {
                 self.reconciling = false;
@@ -665,9 +678,9 @@ impl Daemon {
         }
     }
 
-    fn on_listed(&mut self, calls: &[Listed]) {
+    fn on_listed(&mut self, page: &CallPage) {
         let is_present = |url: &str| self.attempts.has_url(url);
-        let (up, closed) = self.leftovers.sort(calls, is_present);
+        let (up, closed) = self.leftovers.sort(page, is_present);
         if !closed.is_empty() {
             tracing::warn!(
                 records = closed.len(),
@@ -679,6 +692,36 @@ impl Daemon {
             self.write(Update::record(row));
         }
         self.handle(Input::Orphans(up));
+    }
+
+    /// Looks at one second of a socket. That nothing comes in is for the call
+    /// to judge; that nothing goes out is seen here.
+    fn on_flow(&mut self, socket: SocketId, flow: Flow) {
+        if flow.received > 0 {
+            self.handle(Input::MediaHeard { socket });
+        }
+        self.attempts.add_stale(flow.stale);
+        if self.attached != Some(socket) {
+            return;
+        }
+        let was_unheard = self.unheard_s >= UNHEARD_AFTER;
+        let microphone = self.sound.stats.microphone.present();
+        let unheard = flow.sent == 0 || !microphone;
+        self.unheard_s = if unheard { self.unheard_s + 1 } else { 0 };
+        if self.unheard_s == UNHEARD_AFTER {
+            tracing::error!(
+                microphone,
+                sent = flow.sent,
+                "the callee does not hear the visitor"
+            );
+            self.event("call", "the callee does not hear the visitor");
+            self.trace.count(Counter::OneWayAudio);
+            self.attempts.unheard();
+            self.media.show(Show::Fault);
+        } else if was_unheard && !unheard {
+            tracing::info!("the callee hears the visitor again");
+            self.media.show(face_of(self.shown, self.shown).0);
+        }
     }
 
     fn on_card(&mut self, event: &card::Event) {

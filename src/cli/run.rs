@@ -50,6 +50,8 @@ async fn stopped() {
     tokio::select! {
         () = wait(SignalKind::terminate()) => {}
         () = wait(SignalKind::interrupt()) => {}
+        // The terminal it was started from is gone.
+        () = wait(SignalKind::hangup()) => {}
     }
 }
 

@@ -14,6 +14,7 @@ use super::value::{
     ms, number, path, phone_number_id, seconds, some_line, some_path, whole_number, within, ws_url,
 };
 use crate::edge::gpio::{Bias, LineSpec};
+use crate::panel;
 use crate::units::E164;
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
@@ -136,7 +137,7 @@ pub struct Panel {
     /// Active time must outweigh inactive by this much.
     #[serde(
         rename = "qualify_ms",
-        deserialize_with = "ms::<0, 2000, _>",
+        deserialize_with = "ms::<0, 500, _>",
         serialize_with = "as_ms"
     )]
     pub qualify: Duration,
@@ -311,7 +312,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 20,
-            minutes: 40,
+            minutes: 30,
         }
     }
 }
@@ -407,24 +408,17 @@ impl File {
     }
 
     fn check_panel(&self) -> Result<(), Wrong> {
-        let wrong = |key, what: &str| Wrong {
+        use panel::BadConfig;
+        self.panel_settings().check().map_err(|e| Wrong {
             section: "panel",
-            key,
-            what: what.to_owned(),
-        };
-        if self.panel.long_press >= self.panel.stuck {
-            return Err(wrong(
-                "long_press_ms",
-                "a long press must be shorter than stuck_s",
-            ));
-        }
-        if self.panel.qualify >= self.panel.long_press {
-            return Err(wrong(
-                "qualify_ms",
-                "qualify_ms must be shorter than long_press_ms",
-            ));
-        }
-        Ok(())
+            key: match e {
+                BadConfig::Qualify(_) => "qualify_ms",
+                BadConfig::LongPress(_) => "long_press_ms",
+                BadConfig::Stuck(_) => "stuck_s",
+                BadConfig::Rearm(_) => "",
+            },
+            what: e.to_string(),
+        })
     }
 
     fn check_buttons(&self) -> Result<(), Wrong> {

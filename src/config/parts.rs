@@ -31,7 +31,7 @@ impl File {
             ingress: self.ingress()?,
             call: self.call(),
             audio: self.audio(),
-            panel: self.panel(),
+            panel: self.panel_settings(),
             store: self.store(),
             control: Some(Control {
                 socket: self.control.socket.clone(),
@@ -160,7 +160,7 @@ impl File {
         }
     }
 
-    fn panel(&self) -> panel::Config {
+    pub(super) fn panel_settings(&self) -> panel::Config {
         panel::Config {
             qualify: self.panel.qualify,
             long_press: self.panel.long_press,

@@ -3,10 +3,11 @@
 //! A file the configuration names comes first; without one it is the service
 //! manager's credential of that name (systemd's `LoadCredential=`).
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A secret has at most this many bytes.
-const SIZE_MAX: usize = 4096;
+const SIZE_MAX: u64 = 4096;
 
 /// Reads the secret called `name`. `Ok(None)` when nobody gives one.
 ///
@@ -22,12 +23,13 @@ pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, S
         return Ok(None);
     };
     let shown = path.display();
-    let text =
-        std::fs::read(&path).map_err(|e| format!("{shown}: the {name} cannot be read: {e}"))?;
-    if text.len() > SIZE_MAX {
+    let mut text = Vec::new();
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut text))
+        .map_err(|e| format!("{shown}: the {name} cannot be read: {e}"))?;
+    if text.len() as u64 > SIZE_MAX {
         return Err(format!(
-            "{shown}: this is no {name}: it has {} bytes",
-            text.len()
+            "{shown}: this is no {name}: it has more than {SIZE_MAX} bytes"
         ));
     }
     let text = String::from_utf8(text)
@@ -53,7 +55,7 @@ mod tests {
         for (bytes, want) in [
             (&b" \n"[..], "is empty"),
             (b"\xff\xfe", "not text"),
-            (&[b'k'; 5000], "5000 bytes"),
+            (&[b'k'; 5000], "more than 4096 bytes"),
         ] {
             std::fs::write(&file, bytes).unwrap();
             let said = read(Some(&file), "api-key").unwrap_err();

@@ -88,12 +88,12 @@ fn faults_name_line_section_and_key() {
         (
             "[service]",
             "[panel]\nqualify_ms = 3000\n[service]",
-            "callbox.toml:3: [panel] qualify_ms: 3000 is outside 0 to 2000",
+            "callbox.toml:3: [panel] qualify_ms: 3000 is outside 0 to 500",
         ),
         (
             "[service]",
             "[panel]\nqualify_ms = -1\n[service]",
-            "-1 is outside 0 to 2000",
+            "-1 is outside 0 to 500",
         ),
         (
             "to = \"+15550100002\"",
@@ -113,7 +113,7 @@ fn faults_name_line_section_and_key() {
         (
             "[service]",
             "[panel]\nlong_press_ms = 6000\nstuck_s = 5\n[service]",
-            "callbox.toml:3: [panel] long_press_ms: a long press must be shorter than stuck_s",
+            "callbox.toml:4: [panel] stuck_s: stuck is 5s; it must be longer than long_press",
         ),
         (
             "wss://",

@@ -49,6 +49,8 @@ struct Attempt {
     streams: u32,
     /// Packets that were too old to be sent.
     stale: u32,
+    /// For three seconds nothing of the visitor went out.
+    unheard: bool,
 }
 
 /// See the [module page](self).
@@ -95,6 +97,7 @@ impl Attempts {
             sound_is_final: false,
             streams: 0,
             stale: 0,
+            unheard: false,
         });
     }
 
@@ -125,6 +128,13 @@ impl Attempts {
             attempt
                 .sound_before
                 .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
+        }
+    }
+
+    /// The visitor was not heard in the present call.
+    pub(super) fn unheard(&mut self) {
+        if let Some(attempt) = self.0.back_mut() {
+            attempt.unheard = true;
         }
     }
 
@@ -161,6 +171,9 @@ impl Attempts {
         };
         write_times(&mut attempt.row, record, now);
         write_outcome(&mut attempt.row, record);
+        if attempt.unheard {
+            attempt.row.one_way = Some(true);
+        }
         attempt.write_sound(record, stats, card);
         attempt.row.clone()
     }

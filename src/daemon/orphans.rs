@@ -15,7 +15,7 @@ use crate::call::Input;
 use crate::edge::rest::Rest;
 use crate::edge::store::Row;
 use crate::units::CallId;
-use crate::wire::rest::Call;
+use crate::wire::rest::{Call, CallPage};
 
 /// The end of a record whose process was gone before the call was.
 const CUT_OFF: &str = "callbox was killed or lost its power before it was over";
@@ -23,7 +23,7 @@ const CUT_OFF: &str = "callbox was killed or lost its power before it was over";
 /// Has the newest calls listed.
 pub(super) async fn list(rest: Rest) -> Answered {
     match rest.list(&super::service::newest_calls()).await {
-        Ok(page) => Answered::Listed(page.calls),
+        Ok(page) => Answered::Listed(page),
         Err(error) => {
             // It is asked again and again; why it fails is told by the press line.
             tracing::debug!("calls left up earlier could not be looked for: {error}");
@@ -55,7 +55,7 @@ impl Leftovers {
     /// others. `is_present` knows the URLs of this run.
     pub(super) fn sort(
         &mut self,
-        calls: &[Call],
+        page: &CallPage,
         is_present: impl Fn(&str) -> bool,
     ) -> (Vec<CallId>, Vec<Row>) {
         let ours = |call: &&Call| {
@@ -63,7 +63,8 @@ impl Leftovers {
             let left = url.starts_with(&self.prefix) && !is_present(url);
             left || self.rows.iter().any(|row| is_of(row, call))
         };
-        let up: Vec<&Call> = calls
+        let up: Vec<&Call> = page
+            .calls
             .iter()
             .filter(ours)
             .filter(|call| !call.is_over())
@@ -74,6 +75,8 @@ impl Leftovers {
             let call = up.iter().find(|call| is_of(row, call));
             match call {
                 Some(call) => row.call_id = Some(call.id.clone()),
+                // One of those that cannot be read may be this one.
+                None if page.unreadable > 0 => return true,
                 None => closed.push(close(row)),
             }
             call.is_some()
@@ -122,8 +125,12 @@ mod tests {
     }
 
     fn sorted(rows: Vec<Row>, calls: &[Call]) -> (Vec<String>, Vec<Row>, Leftovers) {
+        let page = CallPage {
+            calls: calls.to_vec(),
+            unreadable: 0,
+        };
         let mut left = Leftovers::new(rows, PREFIX.to_owned());
-        let (up, closed) = left.sort(calls, |url| url.ends_with("/present"));
+        let (up, closed) = left.sort(&page, |url| url.ends_with("/present"));
         let up = up.iter().map(|id| id.as_str().to_owned()).collect();
         (up, closed, left)
     }
@@ -147,6 +154,17 @@ mod tests {
         let tokens: Vec<&str> = closed.iter().map(|row| row.token.as_str()).collect();
         assert_eq!(tokens, ["t1", "t2"]);
         assert!(closed.iter().all(|row| row.closed == Some(true)));
+    }
+
+    #[test]
+    fn calls_that_cannot_be_read_close_no_record() {
+        let page = CallPage {
+            calls: vec![],
+            unreadable: 1,
+        };
+        let mut left = Leftovers::new(vec![row("t1", None)], PREFIX.to_owned());
+        let (up, closed) = left.sort(&page, |_| false);
+        assert_eq!((up.len(), closed.len(), left.rows().count()), (0, 0, 1));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::edge::rest::Rest;
 use crate::edge::store::Row;
 use crate::units::{AttemptId, CallId, E164};
 use crate::wire::rest::{
-    ApiError, Call, CallStatus, HangupReason, ListQuery, PlaceOutcome, PlaceRequest, Placed, WsUrl,
-    place_outcome,
+    ApiError, Call, CallPage, CallStatus, HangupReason, ListQuery, PlaceOutcome, PlaceRequest,
+    Placed, WsUrl, place_outcome,
 };
 
 use super::attempts::Facts;
@@ -29,7 +29,7 @@ pub(super) enum Answered {
         input: Input,
     },
     /// The newest calls at the service.
-    Listed(Vec<Call>),
+    Listed(CallPage),
     /// Whether the service was reached; `Ok(false)` if nothing was found out.
     Reached(Result<bool, ApiError>),
     /// What the service's own records add to rows of the store.

@@ -136,6 +136,21 @@ fn the_commands_make_a_call_and_end_it() {
     board.kill();
 }
 
+/// Its microphone is a card nobody has.
+#[test]
+fn a_visitor_who_is_not_heard_is_counted_and_recorded() {
+    let service = Service::start(service_with(says(Says::Silence)));
+    let (mut board, call) = in_a_call(&service);
+    poll(
+        || board.ask("status").contains("one way audio").then_some(()),
+        || format!("not noticed: {}", board.ask("status")),
+    );
+    board.ask("hangup");
+    let row = board.closed_record(&call, |_| true);
+    assert_eq!(row.one_way, Some(true));
+    board.kill();
+}
+
 #[test]
 fn a_graceful_stop_ends_the_call_and_writes_it_down() {
     let service = Service::start(service_with(says(Says::Silence)));
