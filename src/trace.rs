@@ -74,7 +74,7 @@ counters! {
     AttemptsCrowded = "attempts_crowded",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
-    /// Connections refused because too many were open.
+    /// Connections that gave way, or were refused, because too many were open.
     IngressCrowded = "ingress_crowded",
     /// Connections that ran into the handshake time-out.
     IngressTimeouts = "ingress_timeouts",

@@ -14,11 +14,13 @@
 //! Always true: nothing is parsed before it is known to be small; a
 //! connection has [`HANDSHAKE_TIMEOUT`] in all, however slowly it trickles; no
 //! more than [`HANDSHAKES_MAX`] strangers are listened to at once, and as many
-//! more are told to come again. What is let in is on no runtime
+//! more are being told why not; when all places are taken, the oldest stranger
+//! gives way to the newcomer ([`STAY_MIN`]). What is let in is on no runtime
 //! ([`Upgraded`]), so that the media runtime can take it.
 //!
 //! Thread: control runtime.
 
+mod crowd;
 mod line;
 mod routes;
 mod tls;
@@ -34,7 +36,7 @@ use futures_util::SinkExt;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -49,6 +51,8 @@ use crate::wire::handshake::{
     self, Context, Freshness, HEAD_MAX, Refusal, Request, Seen, SigningKey, Target, Token,
 };
 
+pub use crowd::STAY_MIN;
+use crowd::{Crowd, Place};
 use line::Line;
 pub use line::{Stream, Upgraded};
 pub use routes::{PROBES_MAX, ROUTES_MAX, Routes};
@@ -135,8 +139,6 @@ pub enum BindError {
 pub struct Ingress {
     listener: TcpListener,
     door: Arc<Door>,
-    strangers: Arc<Semaphore>,
-    refused: Arc<Semaphore>,
 }
 
 /// What the handshakes share.
@@ -149,6 +151,8 @@ struct Door {
     routes: Routes,
     sockets: AtomicU32,
     accepted: mpsc::Sender<Accepted>,
+    /// Refusals that may be under way.
+    refusals: Semaphore,
     trace: Arc<Trace>,
 }
 
@@ -182,13 +186,12 @@ impl Ingress {
             routes,
             sockets: AtomicU32::new(0),
             accepted: sender,
+            refusals: Semaphore::new(HANDSHAKES_MAX),
             trace,
         };
         let ingress = Self {
             listener,
             door: Arc::new(door),
-            strangers: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            refused: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
         };
         Ok((ingress, receiver))
     }
@@ -204,10 +207,16 @@ impl Ingress {
     /// Lets streams in, until it is dropped; handshakes under way end with it.
     pub async fn run(self) {
         let mut handshakes = JoinSet::new();
+        let mut crowd = Crowd::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((socket, _)) => self.welcome(socket, &mut handshakes),
+                    Ok((socket, _)) => {
+                        self.door.trace.count(Counter::IngressConnections);
+                        let place = crowd.place().await;
+                        let door = Arc::clone(&self.door);
+                        handshakes.spawn(async move { door.serve(socket, place).await });
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
@@ -215,26 +224,6 @@ impl Ingress {
                 },
                 Some(_) = handshakes.join_next() => {}
             }
-        }
-    }
-
-    fn welcome(&self, socket: TcpStream, handshakes: &mut JoinSet<()>) {
-        let door = Arc::clone(&self.door);
-        door.trace.count(Counter::IngressConnections);
-        if let Ok(permit) = Arc::clone(&self.strangers).try_acquire_owned() {
-            handshakes.spawn(async move { door.serve(socket, permit).await });
-            return;
-        }
-        door.trace.count(Refusal::Crowded.counter());
-        // Under TLS a refusal would cost a handshake: the connection just ends.
-        if door.certificate.is_none()
-            && let Ok(permit) = Arc::clone(&self.refused).try_acquire_owned()
-        {
-            handshakes.spawn(turn_away(
-                Stream::plain(Line::new(socket)),
-                Refusal::Crowded,
-                permit,
-            ));
         }
     }
 }
@@ -268,16 +257,23 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
 
 impl Door {
     /// One connection, from its first byte to `Accepted` or its end.
-    async fn serve(&self, socket: TcpStream, permit: OwnedSemaphorePermit) {
+    async fn serve(&self, socket: TcpStream, mut place: Place) {
         let deadline = tokio::time::Instant::now() + HANDSHAKE_TIMEOUT;
         if let Err(error) = tune(&socket) {
             tracing::debug!(%error, "the connection was gone before it began");
             return;
         }
-        let stream = match timeout_at(deadline, self.secure(socket)).await {
+        let secured = tokio::select! {
+            // Whoever is done has the better right.
+            biased;
+            secured = timeout_at(deadline, self.secure(socket)) => secured,
+            // A word would cost the rest of the TLS handshake.
+            () = place.wanted() => return self.trace.count(Refusal::Crowded.counter()),
+        };
+        let stream = match secured {
             Ok(Ok(stream)) => stream,
             Ok(Err(Unsecured::Plain(stream))) => {
-                self.refuse(stream, Refusal::PlainOnTls, permit).await;
+                self.refuse(stream, Refusal::PlainOnTls, place).await;
                 return;
             }
             Ok(Err(Unsecured::Broken(error))) => {
@@ -287,7 +283,7 @@ impl Door {
             }
             Err(_) => return self.trace.count(Counter::IngressTimeouts),
         };
-        self.greet(stream, deadline, permit).await;
+        self.greet(stream, deadline, place).await;
     }
 
     /// Does the TLS handshake, if this door has one.
@@ -309,13 +305,15 @@ impl Door {
         Ok(Stream::tls(accept.await?))
     }
 
-    async fn greet(
-        &self,
-        mut stream: Stream,
-        deadline: tokio::time::Instant,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let judged = match timeout_at(deadline, read_head(&mut stream)).await {
+    async fn greet(&self, mut stream: Stream, deadline: tokio::time::Instant, mut place: Place) {
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(deadline, read_head(&mut stream)) => read,
+            () = place.wanted() => {
+                return self.refuse(stream, Refusal::Crowded, place).await;
+            }
+        };
+        let judged = match read {
             Ok(Ok(Some(head))) => self.judge(head),
             Ok(Ok(None)) => Err(Refusal::NotHttp),
             Ok(Err(error)) => {
@@ -324,12 +322,17 @@ impl Door {
             }
             Err(_) => Err(Refusal::TooSlow),
         };
-        let done = match judged {
-            Ok(Verdict::Stream(welcome)) => timeout_at(deadline, welcome.open(stream)).await,
-            Ok(Verdict::Probe(token, key)) => {
+        let verdict = match judged {
+            Ok(verdict) => verdict,
+            Err(refusal) => return self.refuse(stream, refusal, place).await,
+        };
+        // No stranger any more: he gives way to nobody.
+        drop(place);
+        let done = match verdict {
+            Verdict::Stream(welcome) => timeout_at(deadline, welcome.open(stream)).await,
+            Verdict::Probe(token, key) => {
                 timeout_at(deadline, answer_probe(stream, token, key)).await
             }
-            Err(refusal) => return self.refuse(stream, refusal, permit).await,
         };
         match done {
             Ok(Ok(())) => {}
@@ -394,10 +397,14 @@ impl Door {
         }
     }
 
-    async fn refuse(&self, stream: Stream, refusal: Refusal, permit: OwnedSemaphorePermit) {
+    /// Frees the place, and answers as long as not too many are being answered.
+    async fn refuse(&self, stream: Stream, refusal: Refusal, place: Place) {
+        drop(place);
         self.trace.count(refusal.counter());
         tracing::debug!(%refusal, "connection refused");
-        turn_away(stream, refusal, permit).await;
+        if let Ok(_permit) = self.refusals.try_acquire() {
+            turn_away(stream, refusal).await;
+        }
     }
 }
 
@@ -482,7 +489,7 @@ async fn answer_probe(mut stream: Stream, token: Token, key: Option<String>) -> 
 
 /// Answers a refusal, and reads on until the asker is done: closing with bytes
 /// unread would tear the answer out of his hands (RFC 9112 §9.6).
-async fn turn_away(mut stream: Stream, refusal: Refusal, _permit: OwnedSemaphorePermit) {
+async fn turn_away(mut stream: Stream, refusal: Refusal) {
     let answer = async {
         stream.write_all(&handshake::refuse(refusal)).await?;
         stream.shutdown().await?;
