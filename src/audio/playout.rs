@@ -24,7 +24,10 @@
 //! are there it counts as lost and the cursor moves on; if there are none, the
 //! line is dry and the cursor waits, which is how the delay grows. After a long
 //! wait the backlog comes in a burst: it is skipped, and sound resumes at the
-//! target delay. A number far from its turn means a new sender: start over.
+//! target delay. How long the burst is does not matter: of a very long one the
+//! downlink refuses the end. So a late packet says what the line is like now
+//! only when the one 20 ms after it is as late. A number far from its turn
+//! means a new sender, unless as much time has passed: start over.
 //!
 //! Units: `cursor`, `end` and blocks in line samples, 8 kHz; delays in bus
 //! samples, 16 kHz.
@@ -60,7 +63,8 @@ impl Default for Config {
     }
 }
 
-/// Blocks held: 1.28 s, more than the downlink can bring at once.
+/// Blocks held: 1.28 s, more than the downlink can bring at once. Of a longer
+/// backlog the newest are kept.
 const CAPACITY: i64 = 64;
 /// Line samples in a block.
 const BLOCK: i64 = LINE_BLOCK as i64;
@@ -74,10 +78,16 @@ const PAUSE_EXCESS: i64 = BUS_RATE as i64 / 40;
 const EXCESS: i64 = BUS_RATE as i64 * 80 / 1000;
 /// Line samples that are not worth skipping: 25 ms.
 const SLACK: i64 = PAUSE_EXCESS / 2;
-/// Longest wait for a burst to end: 200 ms.
-const BURST_MAX: i64 = BUS_RATE as i64 / 5;
+/// Longest wait for a burst to end: 500 ms.
+const BURST_MAX: i64 = BUS_RATE as i64 / 2;
 /// A burst goes on when more than this many blocks come within one.
 const BURST: u32 = 2;
+/// Blocks of a steady line, 20 ms apart, take as long but for this: 10 ms. Those
+/// of a backlog get quicker and quicker.
+const STEADY: i64 = BUS_RATE as i64 / 100;
+/// A block far ahead that comes sooner than the line can bring it is from a new
+/// sender: 200 ms before the quickest.
+const EARLY_MAX: i64 = BUS_RATE as i64 / 5;
 /// Line samples rendered in one go.
 const PIECE: i64 = BUS_CHUNK as i64 / 2;
 /// How far around the wanted place a skip looks for a likeness: 5 ms.
@@ -197,9 +207,13 @@ struct Buffer {
     late_run: u32,
     /// Bus samples rendered: the time of this part.
     now: i64,
-    /// Blocks that came since `burst_from`.
+    /// Blocks that came within 20 ms from `burst_from` on.
     burst: u32,
     burst_from: i64,
+    /// What the first of them took.
+    burst_transit: i64,
+    /// Whether that is what the first of those before took.
+    settled: bool,
     /// Line samples until the cursor moves.
     lead: usize,
     /// When the first block came after a long wait.
@@ -232,6 +246,8 @@ impl Buffer {
             now: 0,
             burst: 0,
             burst_from: 0,
+            burst_transit: 0,
+            settled: false,
             lead: 0,
             resuming: None,
             loudest: 0.0,
@@ -277,13 +293,29 @@ impl Buffer {
             self.stats.duplicates.add(1);
             return;
         }
-        self.burst += 1;
-        self.arrivals.seen(self.now, self.now - 2 * seq * BLOCK);
+        let transit = self.transit(seq);
+        self.count_burst(transit);
+        self.arrivals.seen(self.now, transit);
         if passed {
             self.stats.late.add(1);
         } else {
+            self.move_on((seq + 1 - CAPACITY) * BLOCK);
             self.keep(seq, samples);
         }
+    }
+
+    fn count_burst(&mut self, transit: i64) {
+        if self.now - self.burst_from >= 2 * BLOCK {
+            (self.burst, self.burst_from) = (0, self.now);
+            self.settled = (transit - self.burst_transit).abs() <= STEADY;
+            self.burst_transit = transit;
+        }
+        self.burst += 1;
+    }
+
+    /// Time less the time of the sound, for a block that comes now.
+    fn transit(&self, seq: i64) -> i64 {
+        self.now - 2 * seq * BLOCK
     }
 
     /// The number without its wrap, which lies next to the newest.
@@ -296,7 +328,13 @@ impl Buffer {
     fn is_new_sender(&self, seq: i64) -> bool {
         let ahead = seq - self.cursor.div_euclid(BLOCK);
         let dry = self.mode == Mode::Waiting;
-        !(-LATE_MAX..CAPACITY).contains(&ahead) || (dry && self.late_run >= LATE_RUN)
+        let early = self.transit(seq) < self.arrivals.base() - EARLY_MAX;
+        if ahead >= CAPACITY {
+            // After a stall there is more than fits, and a hole where the
+            // downlink was full; time has gone on as far as the numbers.
+            return early || !dry;
+        }
+        ahead < -LATE_MAX || (dry && self.late_run >= LATE_RUN)
     }
 
     fn begin(&mut self, seq: i64) {
@@ -351,9 +389,6 @@ impl Buffer {
 
     /// Decides where the next sample comes from, before a piece is rendered.
     fn choose(&mut self) {
-        if self.now - self.burst_from >= 2 * BLOCK {
-            (self.burst, self.burst_from) = (0, self.now);
-        }
         match self.mode {
             Mode::Off => {}
             Mode::Waiting if self.end() <= self.cursor => {}
@@ -367,7 +402,7 @@ impl Buffer {
     /// Plays again after a silence, at the target delay, once the burst is over.
     fn resume(&mut self) {
         let since = *self.resuming.get_or_insert(self.now);
-        if self.burst > BURST && self.now - since < BURST_MAX {
+        if self.is_burst() && self.now - since < BURST_MAX {
             return;
         }
         if self.arrivals.is_stalled() {
@@ -386,6 +421,15 @@ impl Buffer {
         self.lead = (to - due).max(0) as usize;
         self.mode = Mode::Playing;
         self.resuming = None;
+    }
+
+    /// Whether the newest block is no measure of the line yet.
+    fn is_burst(&self) -> bool {
+        if self.arrivals.is_stalled() {
+            // Quicker ones are on their way, or were refused.
+            return !self.settled;
+        }
+        !self.heard && self.burst > BURST && self.now - self.burst_from < 2 * BLOCK
     }
 
     /// Leaves something out, if the delay has become too long.
@@ -420,7 +464,8 @@ impl Buffer {
 
     /// Moves the cursor over what is not to be heard.
     fn move_on(&mut self, to: i64) {
-        while self.cursor < to {
+        // Beyond the newest nothing is held: however far it goes, work is bounded.
+        while self.cursor < to.min(self.end()) {
             let seq = self.cursor.div_euclid(BLOCK);
             let next = to.min((seq + 1) * BLOCK);
             if self.block(seq).is_some() {
@@ -428,6 +473,7 @@ impl Buffer {
             }
             self.cursor = next;
         }
+        self.cursor = self.cursor.max(to);
     }
 
     /// What would be heard next.

@@ -85,6 +85,8 @@ pub(crate) struct Far {
     pub(crate) jitter: f64,
     /// Stalls: start and length in ms. Nothing passes; then all comes at once.
     pub(crate) stalls: Vec<(f64, f64)>,
+    /// How long "at once" takes after a stall, ms.
+    pub(crate) burst: f64,
     pub(crate) sound: Sound,
     pub(crate) dice: Dice,
     /// The card's time at the start of the next run.
@@ -100,6 +102,7 @@ impl Far {
             delay: 7.3,
             jitter: 0.0,
             stalls: vec![],
+            burst: 0.0,
             sound,
             dice: Dice(1),
             now: 0.0,
@@ -116,7 +119,7 @@ impl Far {
         let mut at = sent + self.delay + jitter;
         for &(start, length) in &self.stalls {
             if (start..start + length).contains(&at) {
-                at = start + length;
+                at = start + length + (at - start) / length * self.burst;
             }
         }
         at.max(self.last)

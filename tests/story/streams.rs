@@ -1,6 +1,8 @@
 //! Media sockets that break, move, stall and mangle: what is heard, and that
 //! the call at the service is never forgotten.
 
+use std::time::Duration;
+
 use callbox::call::Phase;
 use callbox::simulator::{Announce, ContextShape, Line, Reason, Says, Stall, Status, What};
 
@@ -110,21 +112,31 @@ fn a_call_that_is_answered_and_brings_no_stream_is_hung_up() {
     assert_eq!(service.call().status, Status::Completed);
 }
 
-/// After a stall the sound is back in time within two seconds, and what came
-/// late is not played after it.
 #[test]
 fn what_a_stall_held_back_is_not_replayed() {
+    is_back_in_time_after(ms(1000));
+}
+
+#[test]
+fn what_a_stall_of_more_than_the_downlink_holds_held_back_is_not_replayed() {
+    is_back_in_time_after(ms(1300));
+}
+
+/// After a stall the sound is back in time within two seconds, and what came
+/// late is not played after it.
+#[track_caller]
+fn is_back_in_time_after(lasts: Duration) {
     // The stall is no multiple of the time from word to word, or a delay that
     // stays would look like none.
     let pause = 0.7;
     let every = pause + sound::CHIRP;
-    let (stall, back) = (2.2, 1.0 + 2.0);
+    let (stall, back) = (2.2, lasts.as_secs_f64() + 2.0);
     let words = sound::words(pause, LINE_RATE).repeat(40);
     let mut config = service_with(says(Says::Speech(words.into())));
     config.line = Line {
         stall: Some(Stall {
             at: ms(2200),
-            lasts: ms(1000),
+            lasts,
             every: None,
         }),
         ..Line::default()
