@@ -173,10 +173,8 @@ fn a_busy_life(card: Format) {
             round(&mut rig, 30);
         }
         for command in [
-            Command::Mute(true),
             Command::Disconnect,
             Command::Connect { stream: 2 },
-            Command::Mute(false),
             Command::Disconnect,
         ] {
             rig.commands.push(command);

@@ -552,16 +552,6 @@ async fn hanging_up_says_stop_and_then_closes() {
 }
 
 #[tokio::test]
-async fn clear_reaches_the_service_before_later_sound() {
-    let mut rig = Rig::new();
-    let mut service = rig.connected().await;
-    rig.commands.send(Command::Clear).await.unwrap();
-    assert_eq!(service.text().await, json!({"event": "clear"}));
-    rig.speak(1).await;
-    assert_eq!(service.packet().await, 1);
-}
-
-#[tokio::test]
 async fn a_hub_that_is_let_go_closes_its_socket() {
     let mut rig = Rig::new();
     let mut service = rig.connected().await;

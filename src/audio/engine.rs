@@ -17,7 +17,7 @@
 //! Units: card samples are 16 bit and interleaved; a block is 20 ms.
 //!
 //! Always true: while connected, each 20 ms of microphone make one packet and
-//! one number, whether it is muted or the uplink refuses it; a packet of
+//! one number, even when the uplink refuses it; a packet of
 //! another stream is never heard; without a stream and a tone the speaker gets
 //! zeros.
 //!
@@ -44,9 +44,6 @@ pub enum Command {
     },
     /// The stream is over; the rest of it is not played.
     Disconnect,
-    /// Send silence in place of the microphone, or no longer. Holds for the
-    /// streams to come too.
-    Mute(bool),
     /// Play this to the visitor until another takes its place.
     Tone(Tone),
 }
@@ -140,7 +137,6 @@ impl Engine {
                     self.stream = None;
                     self.speaker.playout.stop();
                 }
-                Command::Mute(muted) => self.mic.muted = muted,
                 Command::Tone(tone) => self.speaker.tones.play(tone),
             }
         }
@@ -156,7 +152,6 @@ struct Mic {
     channel: MicChannel,
     per_bus: usize,
     gain: Gain,
-    muted: bool,
     meter: Meter,
     to_bus: Option<Decimator>,
     to_line: Decimator,
@@ -176,7 +171,6 @@ impl Mic {
             channel: config.mic_channel,
             per_bus,
             gain: Gain::new(config.mic_gain_db.clamp(-40.0, 40.0)),
-            muted: false,
             meter: Meter::new(format.rate),
             to_bus: (per_bus == Raiser::FACTOR).then(Decimator::by_3),
             to_line: Decimator::by_2(),
@@ -246,9 +240,6 @@ impl Mic {
         let bus = &mut bus[..length];
         self.gain.apply(bus);
         echo.near(bus);
-        if self.muted {
-            bus.fill(0.0);
-        }
         let mut line = [0.0; BUS_CHUNK];
         let length = self.to_line.process(bus, &mut line);
         let mut sent = 0;

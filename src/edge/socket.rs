@@ -106,8 +106,6 @@ pub enum Command {
     },
     /// Closes without ending the call; [`End::Left`] follows as for `Stop`.
     Close,
-    /// Drops what the service still holds to be played to the callee.
-    Clear,
 }
 
 /// What happens on a socket.
@@ -280,11 +278,6 @@ impl Hub {
                 self.leave(Some(stop), End::Left);
             }
             Command::Close => self.leave(None, End::Left),
-            Command::Clear => {
-                if let Some(live) = &mut self.live {
-                    live.clear();
-                }
-            }
         }
     }
 
