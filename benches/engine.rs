@@ -131,7 +131,6 @@ fn drift() {
         let mut far = Far::new(voice);
         far.ppm = ppm;
         let mut rig = Rig::new(&Config::default(), CARD, CARD);
-        rig.commands.push(Command::Mute(true));
         let figures = Arc::clone(&rig.stats);
         let mut minute = |far: &mut Far| -> Snapshot {
             let before = figures.snapshot();

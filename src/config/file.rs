@@ -10,9 +10,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::value::{
-    as_base, as_bias, as_id, as_line, as_ms, as_seconds, as_some_line, base, bias, decibels, line,
-    ms, number, path, phone_number_id, seconds, some_line, some_path, whole_number, within, ws_url,
+    as_base, as_bias, as_channel, as_id, as_line, as_ms, as_seconds, as_some_line, as_style, base,
+    bias, channel, decibels, line, ms, number, path, phone_number_id, seconds, some_line,
+    some_path, style, whole_number, within, ws_url,
 };
+use crate::audio::MicChannel;
+use crate::audio::tone::Style;
 use crate::edge::gpio::{Bias, LineSpec};
 use crate::panel;
 use crate::units::E164;
@@ -202,6 +205,12 @@ pub struct Sound {
     /// Gain of the speaker.
     #[serde(rename = "speaker_db", deserialize_with = "decibels")]
     pub speaker_gain: f32,
+    /// Which channel of a stereo microphone is heard.
+    #[serde(deserialize_with = "channel", serialize_with = "as_channel")]
+    pub microphone_channel: MicChannel,
+    /// Whose tones the visitor knows.
+    #[serde(deserialize_with = "style", serialize_with = "as_style")]
+    pub tones: Style,
     /// The microphone steps back while the far end speaks.
     pub half_duplex: bool,
 }
@@ -294,6 +303,8 @@ impl Default for Sound {
             periods: 3,
             microphone_gain: 0.0,
             speaker_gain: 0.0,
+            microphone_channel: MicChannel::default(),
+            tones: Style::default(),
             half_duplex: true,
         }
     }

@@ -155,6 +155,8 @@ impl File {
         audio::Config {
             mic_gain_db: self.sound.microphone_gain,
             speaker_volume_db: self.sound.speaker_gain,
+            mic_channel: self.sound.microphone_channel,
+            tones: self.sound.tones,
             echo,
             ..audio::Config::default()
         }

@@ -159,6 +159,11 @@ fn faults_name_line_section_and_key() {
         ),
         (
             "[service]",
+            "[sound]\ntones = \"us\"\n[service]",
+            "callbox.toml:3: [sound] tones: \"us\" is none of europe, north-america",
+        ),
+        (
+            "[service]",
             "[store]\npath = \"\"\n[service]",
             "a path may not be empty",
         ),

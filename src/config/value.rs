@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::audio::MicChannel;
+use crate::audio::tone::Style;
 use crate::edge::gpio::{Bias, LineSpec};
 use crate::units::E164;
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
@@ -129,24 +131,65 @@ pub(super) fn as_some_line<S: Serializer>(
 }
 
 /// The words of the file for how a line is pulled.
-const BIASES: [(&str, Bias); 4] = [
+const BIASES: &[(&str, Bias)] = &[
     ("pull-up", Bias::PullUp),
     ("pull-down", Bias::PullDown),
     ("none", Bias::Disabled),
     ("as-is", Bias::AsIs),
 ];
 
+/// The words of the file for whose tones the visitor knows.
+const STYLES: &[(&str, Style)] = &[
+    ("europe", Style::Europe),
+    ("north-america", Style::NorthAmerica),
+];
+
+/// The words of the file for the channel of a stereo microphone.
+const CHANNELS: &[(&str, MicChannel)] = &[
+    ("both", MicChannel::Both),
+    ("left", MicChannel::Left),
+    ("right", MicChannel::Right),
+];
+
 pub(super) fn bias<'de, D: Deserializer<'de>>(from: D) -> Result<Bias, D::Error> {
-    let word = String::deserialize(from)?;
-    let known = BIASES.iter().find(|(name, _)| *name == word);
-    known.map(|(_, bias)| *bias).ok_or_else(|| {
-        D::Error::custom(format!(
-            "{word:?} is none of \"pull-up\", \"pull-down\", \"none\" and \"as-is\""
-        ))
-    })
+    word(BIASES, from)
 }
 
 pub(super) fn as_bias<S: Serializer>(bias: &Bias, to: S) -> Result<S::Ok, S::Error> {
-    let known = BIASES.iter().find(|(_, known)| known == bias);
-    known.map_or("", |(name, _)| name).serialize(to)
+    as_word(BIASES, bias, to)
+}
+
+pub(super) fn style<'de, D: Deserializer<'de>>(from: D) -> Result<Style, D::Error> {
+    word(STYLES, from)
+}
+
+pub(super) fn as_style<S: Serializer>(style: &Style, to: S) -> Result<S::Ok, S::Error> {
+    as_word(STYLES, style, to)
+}
+
+pub(super) fn channel<'de, D: Deserializer<'de>>(from: D) -> Result<MicChannel, D::Error> {
+    word(CHANNELS, from)
+}
+
+pub(super) fn as_channel<S: Serializer>(channel: &MicChannel, to: S) -> Result<S::Ok, S::Error> {
+    as_word(CHANNELS, channel, to)
+}
+
+/// One of a few words.
+fn word<'de, T: Copy, D: Deserializer<'de>>(words: &[(&str, T)], from: D) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    let known = words.iter().find(|(name, _)| *name == text);
+    known.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+        D::Error::custom(format!("{text:?} is none of {}", names.join(", ")))
+    })
+}
+
+fn as_word<T: PartialEq, S: Serializer>(
+    words: &[(&str, T)],
+    value: &T,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let known = words.iter().find(|(_, known)| known == value);
+    known.map_or("", |(name, _)| *name).serialize(to)
 }
