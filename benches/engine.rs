@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use audio_line::{Far, Rig, listen, packet};
-use callbox::audio::engine::{Command, Format};
+use callbox::audio::engine::Format;
 use callbox::audio::{Config, Snapshot};
 
 const CARD: Format = Format {
