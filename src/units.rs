@@ -1,5 +1,6 @@
 //! The few values that every room passes to another: a telephone number, the
-//! names of a call and of an attempt at one, a button, a block of sound.
+//! names of a call and of an attempt at one, a button, a key of a telephone, a
+//! block of sound and how it is written on the wire.
 //!
 //! **Words.** *sample*: one number. *block*: 20 ms of samples. *packet*: one
 //! media message. *period*: what ALSA wakes us for. *frame*: only in
@@ -120,9 +121,176 @@ pub struct SocketId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ButtonId(pub u8);
 
+/// A telephone key: `0`–`9`, `*`, `#`, `A`–`D` (ITU-T Q.23 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digit(char);
+
+impl Digit {
+    /// `None` when `key` is none of them; `a`–`d` are taken as `A`–`D`.
+    #[must_use]
+    pub fn parse(key: char) -> Option<Self> {
+        let key = key.to_ascii_uppercase();
+        matches!(key, '0'..='9' | '*' | '#' | 'A'..='D').then_some(Self(key))
+    }
+
+    /// What is printed on the key.
+    #[must_use]
+    pub fn key(self) -> char {
+        self.0
+    }
+}
+
+/// Where speech is made of text and text of speech: at the service, or not at
+/// all. The default is raw sound both ways, as an intercom wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mode {
+    /// The service speaks the text we send: nothing of the microphone goes out.
+    pub tts: bool,
+    /// The service sends the words of the far end, and not its sound.
+    pub stt: bool,
+}
+
+impl Mode {
+    /// Whether the microphone goes out.
+    #[must_use]
+    pub fn sends_sound(self) -> bool {
+        !self.tts
+    }
+
+    /// Whether the far end is heard.
+    #[must_use]
+    pub fn takes_sound(self) -> bool {
+        !self.stt
+    }
+}
+
+/// How sound is written in a packet, one channel. Payloads are those of RTP
+/// (RFC 3551, RFC 7587) without its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// G.711 µ-law, 8 kHz.
+    #[default]
+    Pcmu,
+    /// G.711 A-law, 8 kHz.
+    Pcma,
+    /// Linear, 16 bit.
+    L16 {
+        /// Samples a second.
+        rate: L16Rate,
+        /// Which byte comes first.
+        order: ByteOrder,
+    },
+    /// Opus; `rate` is what `start` declares, 8, 16 or 48 kHz. The packets are
+    /// the same for each, and decode at any rate (RFC 7587 §4.1).
+    Opus {
+        /// Samples a second, as declared.
+        rate: u32,
+    },
+}
+
+/// The rates linear sound comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum L16Rate {
+    /// 8 kHz.
+    K8,
+    /// 16 kHz.
+    K16,
+    /// 24 kHz.
+    K24,
+}
+
+/// Which byte of a 16 bit sample comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ByteOrder {
+    /// The high one: network order (RFC 3551 §4.5.11).
+    #[default]
+    Big,
+    /// The low one.
+    Little,
+}
+
+impl Encoding {
+    /// Samples a second, as declared.
+    #[must_use]
+    pub fn rate(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8_000,
+            Self::L16 { rate, .. } => rate.hertz(),
+            Self::Opus { rate } => rate,
+        }
+    }
+
+    /// Bytes of a packet of [`BLOCK_MS`]; `None` where they vary.
+    #[must_use]
+    pub fn block_bytes(self) -> Option<usize> {
+        let samples = (self.rate() * BLOCK_MS / 1000) as usize;
+        match self {
+            Self::Pcmu | Self::Pcma => Some(samples),
+            Self::L16 { .. } => Some(2 * samples),
+            Self::Opus { .. } => None,
+        }
+    }
+}
+
+impl L16Rate {
+    /// Samples a second.
+    #[must_use]
+    pub fn hertz(self) -> u32 {
+        match self {
+            Self::K8 => 8_000,
+            Self::K16 => 16_000,
+            Self::K24 => 24_000,
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    /// As in the records: `PCMU/8000`; linear sound of the unusual byte order
+    /// is `L16LE/16000`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::L16 {
+                order: ByteOrder::Big,
+                ..
+            } => "L16",
+            Self::L16 { .. } => "L16LE",
+            Self::Opus { .. } => "OPUS",
+        };
+        write!(f, "{name}/{}", self.rate())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_a_telephone_are_sixteen() {
+        let keys = (0..=127).filter_map(|c| Digit::parse(char::from(c)));
+        let printed: String<32> = keys.map(Digit::key).collect();
+        assert_eq!(printed, "#*0123456789ABCDABCD");
+    }
+
+    #[test]
+    fn a_block_of_each_encoding_has_its_length() {
+        let linear = |rate| Encoding::L16 {
+            rate,
+            order: ByteOrder::Big,
+        };
+        let cases = [
+            (Encoding::Pcmu, Some(160), "PCMU/8000"),
+            (Encoding::Pcma, Some(160), "PCMA/8000"),
+            (linear(L16Rate::K8), Some(320), "L16/8000"),
+            (linear(L16Rate::K24), Some(960), "L16/24000"),
+            (Encoding::Opus { rate: 48_000 }, None, "OPUS/48000"),
+        ];
+        for (encoding, bytes, name) in cases {
+            assert_eq!(encoding.block_bytes(), bytes, "{name}");
+            assert_eq!(encoding.to_string(), name);
+        }
+    }
 
     #[test]
     fn written_numbers_are_read() {
