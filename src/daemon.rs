@@ -24,11 +24,13 @@ mod media;
 mod orphans;
 mod reconcile;
 mod service;
+mod setup;
 mod status;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ use crate::audio::ring::{self, CommandTx};
 use crate::audio::tone::Tone;
 use crate::audio::{self, Stats};
 use crate::call::{self, Call, Input, Output, Phase, Signal};
+use crate::config::Hours;
 use crate::edge::card::{self, Running};
 use crate::edge::clock::{Reading, Stamp, WallClock};
 use crate::edge::control::{Ask, ControlSocket};
@@ -52,7 +55,7 @@ use crate::edge::socket::{self as stream, End, Flow, Hub, What};
 use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
-use crate::units::{AttemptId, ButtonId, E164, SocketId};
+use crate::units::{AttemptId, ButtonId, ByteOrder, E164, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{ApiError, CallPage, Next, WsUrl};
@@ -63,6 +66,7 @@ use media::Media;
 pub use media::{Face, Lines};
 use orphans::Leftovers;
 use service::Answered;
+pub use setup::{Announcement, Button, Door, Inbound, Schedule, Target};
 
 /// REST answers that wait for the loop. A task waits when it is full.
 const ANSWERS: usize = 32;
@@ -87,15 +91,6 @@ const LOOK_FOR_SERVICE: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_millis(1600);
 /// For the store's last commit.
 const FLUSH_WITHIN: Duration = Duration::from_millis(350);
-
-/// A button, as the call needs to know it.
-#[derive(Debug, Clone)]
-pub struct Button {
-    /// What people call it.
-    pub name: String,
-    /// The number it calls.
-    pub to: E164,
-}
 
 /// Where the control socket is and whose.
 #[derive(Debug, Clone)]
@@ -129,6 +124,26 @@ pub struct Setup {
     pub store: store::Config,
     /// The control socket; `None` for a device without one.
     pub control: Option<Control>,
+    /// The doors, in the order of their relays.
+    pub doors: Vec<Door>,
+    /// Announcements at set times.
+    pub schedules: Vec<Schedule>,
+    /// Calls to the device; `None`: they are refused.
+    pub inbound: Option<Inbound>,
+    /// What stands for `{place}` in texts.
+    pub place: String,
+    /// When nothing chimes, and calls to the device are refused.
+    pub quiet: Hours,
+    /// The zone of all hours and schedules.
+    pub timezone: jiff::tz::TimeZone,
+    /// The folder of the installer's WAV files.
+    pub prompts: Option<PathBuf>,
+    /// Decibels of one press of a volume button.
+    pub volume_step_db: i8,
+    /// Steps a visitor may go, up and down.
+    pub volume_steps: i8,
+    /// Which byte of a sample comes first, where the service sends L16.
+    pub byte_order: ByteOrder,
 }
 
 /// What the device is plugged into: a real panel and card, or the demo's.
@@ -792,10 +807,11 @@ impl Daemon {
 // What goes out.
 impl Daemon {
     fn place(&mut self, attempt: AttemptId, button: ButtonId) {
-        let Some(target) = self.buttons.get(usize::from(button.0)) else {
+        let button = self.buttons.get(usize::from(button.0));
+        let Some(target) = button.and_then(|button| button.targets.first()) else {
             return;
         };
-        let to = target.to.clone();
+        let to = target.number.clone();
         let token = self.attempts.token(attempt).or_else(|| self.token());
         let url = token.and_then(|token| {
             let url = format!("{}{}", self.public_url.as_str(), token.media_path());

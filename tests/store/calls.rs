@@ -315,7 +315,8 @@ fn remote(line: &str, base_url: &BaseUrl) -> Result<String, Failure> {
     let config = Config {
         base_url: base_url.clone(),
         api_key: ApiKey::parse("key-of-a-test").unwrap(),
-        phone_number_id: PhoneNumberId::parse(NUMBER_ID).unwrap(),
+        from_number: E164::parse("+15005550100").unwrap(),
+        phone_number_id: Some(PhoneNumberId::parse(NUMBER_ID).unwrap()),
         extra_ca: None,
         timeouts: Timeouts::default(),
     };
