@@ -52,7 +52,7 @@ use crate::edge::socket::{self as stream, End, Flow, Hub, What};
 use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
-use crate::units::{AttemptId, ButtonId, E164, SocketId};
+use crate::units::{AttemptId, ButtonId, E164, Mode, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{ApiError, CallPage, Next, WsUrl};
@@ -301,11 +301,13 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
+        let (events, _) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands,
+            events,
             stats: Arc::clone(&stats),
         };
         let mut sound =
@@ -891,7 +893,11 @@ impl Daemon {
         self.attempts
             .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
-        self.engine.push(Command::Connect { stream });
+        self.engine.push(Command::Connect {
+            stream,
+            mode: Mode::default(),
+            joined: true,
+        });
         let attach = stream::Command::Attach {
             socket,
             stream,
