@@ -317,11 +317,13 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
+        let (events, _) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands,
+            events,
             stats: Arc::clone(&stats),
         };
         let mut sound =
@@ -923,7 +925,11 @@ impl Daemon {
         self.attempts
             .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
-        self.engine.push(Command::Connect { stream });
+        self.engine.push(Command::Connect {
+            stream,
+            mode: Mode::default(),
+            joined: true,
+        });
         let attach = stream::Command::Attach {
             socket,
             stream,
