@@ -25,6 +25,7 @@
 //! | [`drift`] | makes two clocks one, without a step |
 //! | [`echo`] | keeps the speaker out of the microphone |
 //! | [`tone`] | what the device itself says |
+//! | [`dtmf`] | the keys the callee presses |
 //! | [`level`] | loudness, and microphones that are dead |
 //! | [`stats`] | figures any thread may read |
 //!
@@ -39,6 +40,7 @@ pub mod arrivals;
 pub mod codec;
 pub mod conceal;
 pub mod drift;
+pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod level;
