@@ -98,8 +98,11 @@ counters! {
     MediaMalformed = "media_malformed",
     /// Events we do not know.
     MediaUnknownEvents = "media_unknown_events",
-    /// Messages known and of no use: transcripts and the like.
+    /// Messages known and of no use: words where sound was asked for, sound
+    /// where words were, marks that are not ours.
     MediaUnused = "media_unused",
+    /// Keys of the far end beyond what a person presses in a second.
+    DigitsFlooded = "digits_flooded",
     /// Messages with our own voice, sent back to us.
     MediaOwnTrack = "media_own_track",
     /// Payloads larger than we take, and messages above the size limit.
