@@ -301,11 +301,13 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
+        let (events, engine_events) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands,
+            events,
             stats: Arc::clone(&stats),
         };
         let mut sound =
@@ -318,6 +320,7 @@ impl Daemon {
         let (hub, hub_commands, media_events) = Hub::new(
             uplink_rx,
             downlink_tx,
+            engine_events,
             ByteOrder::default(),
             wake,
             Arc::clone(&trace),
@@ -594,7 +597,7 @@ impl Daemon {
             What::ServiceError { code, text } => {
                 tracing::warn!(?code, ?text, "the service reports an error on the stream");
             }
-            What::Transcript(_) | What::BargeIn(_) | What::Spoken { .. } => {}
+            What::Transcript(_) | What::BargeIn(_) | What::Spoken { .. } | What::PromptOver => {}
             What::Ended(end) => self.on_stream_end(socket, end),
         }
     }
@@ -906,7 +909,11 @@ impl Daemon {
         self.attempts
             .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
-        self.engine.push(Command::Connect { stream });
+        self.engine.push(Command::Connect {
+            stream,
+            mode: Mode::default(),
+            joined: true,
+        });
         let attach = stream::Command::Attach {
             socket,
             stream,

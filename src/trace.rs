@@ -113,6 +113,8 @@ counters! {
     UplinkBlocked = "uplink_blocked",
     /// Times what the far end still held of our sound was dropped.
     UplinkCleared = "uplink_cleared",
+    /// Uplink packets dropped because the stream declared another encoding.
+    UplinkMiscoded = "uplink_miscoded",
     /// Downlink packets refused by a full ring.
     DownlinkFull = "downlink_full",
     /// Sockets that dropped in mid-call.

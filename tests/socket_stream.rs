@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use callbox::audio::ring::{DownlinkRx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink};
+use callbox::audio::ring::{
+    self, DownlinkRx, EventTx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink,
+};
 use callbox::edge::ingress::{self, Accepted, Config, Files, Ingress, Routes};
 use callbox::edge::realtime::Wake;
 use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
@@ -43,6 +45,7 @@ struct Rig {
     events: mpsc::Receiver<Event>,
     uplink: UplinkTx,
     downlink: DownlinkRx,
+    engine: EventTx,
     wake: Arc<Wake>,
     trace: Arc<Trace>,
     door: mpsc::Receiver<ingress::Event>,
@@ -57,11 +60,16 @@ struct Service<S = TcpStream>(WebSocketStream<S>);
 impl Rig {
     /// The hub on a thread and a runtime of its own, as in the device.
     fn new() -> Self {
-        Self::on_two_runtimes(ingress::Mode::Plain)
+        Self::on_two_runtimes(ingress::Mode::Plain, Mode::default())
     }
 
-    fn on_two_runtimes(mode: ingress::Mode) -> Self {
-        let (rig, hub) = Self::with_mode(mode);
+    /// A rig whose streams are asked for `mode`.
+    fn with_mode(mode: Mode) -> Self {
+        Self::on_two_runtimes(ingress::Mode::Plain, mode)
+    }
+
+    fn on_two_runtimes(door: ingress::Mode, mode: Mode) -> Self {
+        let (rig, hub) = Self::build(door, mode);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -74,29 +82,31 @@ impl Rig {
 
     /// The hub on the test's own runtime, whose clock can be stopped.
     fn on_one_clock() -> Self {
-        let (rig, hub) = Self::with_mode(ingress::Mode::Plain);
+        let (rig, hub) = Self::build(ingress::Mode::Plain, Mode::default());
         tokio::spawn(hub.run());
         rig
     }
 
-    fn with_mode(mode: ingress::Mode) -> (Self, Hub) {
+    fn build(door: ingress::Mode, mode: Mode) -> (Self, Hub) {
         let trace = Arc::new(Trace::default());
         let wake = Arc::new(Wake::new().unwrap());
         let (uplink, taken) = uplink();
         let (given, downlink) = downlink();
+        let (engine, found) = ring::events();
         let (hub, commands, events) = Hub::new(
             taken,
             given,
-            ByteOrder::Big,
+            found,
+            ByteOrder::Little,
             Arc::clone(&wake),
             Arc::clone(&trace),
         );
         let routes = Routes::default();
         let token = Token::from_random([7; 24]);
-        routes.open(token, AttemptId(1), Mode::default());
+        routes.open(token, AttemptId(1), mode);
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            mode,
+            mode: door,
             signing_key: None,
         };
         let (ingress, door) =
@@ -108,6 +118,7 @@ impl Rig {
             events,
             uplink,
             downlink,
+            engine,
             wake,
             trace,
             door,
@@ -193,6 +204,7 @@ impl Rig {
         let packet = || Packet {
             stream,
             seq,
+            encoding: Encoding::Pcmu,
             payload: heapless::Vec::from_slice(payload).unwrap(),
         };
         let spoken = async {
@@ -321,7 +333,7 @@ async fn a_tls_stream_moves_to_the_media_runtime() {
     };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
-    let mut rig = Rig::on_two_runtimes(ingress::Mode::Tls(files));
+    let mut rig = Rig::on_two_runtimes(ingress::Mode::Tls(files), Mode::default());
     std::fs::remove_dir_all(folder).unwrap();
 
     let mut roots = RootCertStore::empty();

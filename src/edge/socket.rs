@@ -5,6 +5,7 @@
 //!            ┌──────────────── Hub, media runtime ────────────────┐
 //!  service ──┤ WebSocket ─▶ wire::media ─▶ Recutter ─▶ DownlinkTx ├─▶ render
 //!          ◀─┤ WebSocket ◀─ wire::media ◀─ waiting ◀── UplinkRx   ├◀─ capture
+//!            │                     What ◀───────────── EventRx    ├◀─ detector
 //!            └─────▲───────────────────────────────────────┬──────┘
 //!              Command (daemon)                          Event (daemon)
 //! ```
@@ -46,7 +47,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use crate::audio::ring::{DownlinkTx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
+use crate::audio::engine::EngineEvent;
+use crate::audio::ring::{DownlinkTx, EventRx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
 use crate::edge::ingress::{Stream, Upgraded};
 use crate::edge::realtime::{self, Wake};
 use crate::trace::{Counter, Trace};
@@ -168,6 +170,8 @@ pub enum What {
         /// when nothing of it could be spoken.
         whole: bool,
     },
+    /// The far end has heard a prompt of ours, made in sound, to its end.
+    PromptOver,
     /// The service reports an error of its own.
     ServiceError {
         /// Its number or word.
@@ -221,6 +225,7 @@ pub struct Hub {
     downlink: DownlinkTx,
     /// Of linear sound.
     order: ByteOrder,
+    engine: EventRx,
     wake: Arc<Wake>,
     trace: Arc<Trace>,
     live: Option<Live>,
@@ -230,7 +235,7 @@ pub struct Hub {
 
 enum Happening {
     Command(Option<Command>),
-    Sound,
+    Woken,
     Tick,
     Message(Option<Result<Message, Error>>),
     Farewell(Option<Event>),
@@ -243,6 +248,7 @@ impl Hub {
     pub fn new(
         uplink: UplinkRx,
         downlink: DownlinkTx,
+        engine: EventRx,
         order: ByteOrder,
         wake: Arc<Wake>,
         trace: Arc<Trace>,
@@ -255,6 +261,7 @@ impl Hub {
             uplink,
             downlink,
             order,
+            engine,
             wake,
             trace,
             live: None,
@@ -275,7 +282,7 @@ impl Hub {
             let live = &mut self.live;
             let happening = tokio::select! {
                 command = self.commands.recv() => Happening::Command(command),
-                () = self.wake.notified() => Happening::Sound,
+                () = self.wake.notified() => Happening::Woken,
                 _ = tick.tick() => Happening::Tick,
                 message = poll_fn(|cx| poll_live(live, cx)) => Happening::Message(message),
                 Some(done) = self.farewells.join_next() => Happening::Farewell(done.ok().flatten()),
@@ -283,7 +290,10 @@ impl Hub {
             match happening {
                 Happening::Command(Some(command)) => self.on_command(command).await,
                 Happening::Command(None) => break,
-                Happening::Sound => self.on_sound(),
+                Happening::Woken => {
+                    self.on_sound();
+                    self.on_engine();
+                }
                 Happening::Tick => self.on_tick(),
                 Happening::Message(message) => self.on_message(message),
                 Happening::Farewell(event) => self.outbox.tell_all(event),
@@ -356,6 +366,23 @@ impl Hub {
         if let Some(live) = &mut self.live {
             live.drop_stale();
             live.judge_backlog(Instant::now());
+        }
+    }
+
+    /// Takes what was found in the sound.
+    fn on_engine(&mut self) {
+        while let Some(event) = self.engine.pop() {
+            let Some(live) = &self.live else { continue };
+            match event {
+                EngineEvent::Digit { stream, digit } if stream == live.stream => {
+                    self.on_key(digit, true);
+                }
+                EngineEvent::PromptOver { stream } if stream == live.stream => {
+                    self.outbox.tell(live.socket, What::PromptOver);
+                }
+                // Left over from the call before.
+                EngineEvent::Digit { .. } | EngineEvent::PromptOver { .. } => {}
+            }
         }
     }
 
@@ -459,7 +486,10 @@ impl Hub {
         if changed {
             let (stream, downlink) = (live.stream, &mut self.downlink);
             let trace = &self.trace;
-            live.switch(encoding, |slot| deliver(downlink, trace, stream, slot));
+            let before = live.encoding;
+            live.switch(encoding, |slot| {
+                deliver(downlink, trace, stream, before, slot);
+            });
         }
         if first || changed {
             self.outbox.tell(live.socket, What::Started { encoding });
@@ -490,10 +520,10 @@ impl Hub {
     fn cut(&mut self, order: media::Order) {
         let Some(live) = &mut self.live else { return };
         let (stream, downlink) = (live.stream, &mut self.downlink);
-        let (trace, flow) = (&self.trace, &mut live.flow);
+        let (trace, flow, encoding) = (&self.trace, &mut live.flow, live.encoding);
         let cut = live.recutter.put(order, &live.sound, |slot| {
             flow.received += 1;
-            deliver(downlink, trace, stream, slot);
+            deliver(downlink, trace, stream, encoding, slot);
         });
         if cut.is_err() {
             self.trace.count(Counter::MediaMalformed);
@@ -574,13 +604,20 @@ impl std::fmt::Debug for Hub {
     }
 }
 
-fn deliver(downlink: &mut DownlinkTx, trace: &Trace, stream: u32, slot: Slot<'_>) {
+fn deliver(
+    downlink: &mut DownlinkTx,
+    trace: &Trace,
+    stream: u32,
+    encoding: Encoding,
+    slot: Slot<'_>,
+) {
     let Ok(payload) = heapless::Vec::from_slice(slot.payload) else {
         return trace.count(Counter::MediaOversized);
     };
     let packet = Packet {
         stream,
         seq: slot.seq,
+        encoding,
         payload,
     };
     if downlink.push(packet).is_err() {
@@ -747,6 +784,8 @@ impl Live {
     fn switch(&mut self, encoding: Encoding, out: impl FnMut(Slot<'_>)) {
         self.encoding = encoding;
         self.recutter.switch(encoding, out);
+        let waiting = self.waiting.drain(..).count() as u64;
+        self.trace.add(Counter::UplinkMiscoded, waiting);
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -792,6 +831,11 @@ impl Live {
     }
 
     fn push(&mut self, packet: Packet, age: u32) {
+        // The engine is told after us what the stream declared; what it made
+        // before that would be noise.
+        if packet.encoding != self.encoding {
+            return self.trace.count(Counter::UplinkMiscoded);
+        }
         self.newest = packet.seq.wrapping_add(age);
         if self.waiting.len() == UPLINK_PACKETS {
             self.waiting.pop_front();
