@@ -3,7 +3,7 @@
 use super::file::{File, IngressMode};
 use super::secret;
 use crate::daemon::{Button, Control, Setup};
-use crate::edge::gpio::{ButtonLine, LampLine};
+use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::{alsa, ingress, rest, store};
 use crate::units::ButtonId;
 use crate::wire::handshake::SigningKey;
@@ -130,8 +130,8 @@ impl File {
 
     /// The lamp's line.
     #[must_use]
-    pub fn lamp_line(&self) -> Option<LampLine> {
-        self.lamp.as_ref().map(|lamp| LampLine {
+    pub fn lamp_line(&self) -> Option<OutputLine> {
+        self.lamp.as_ref().map(|lamp| OutputLine {
             line: lamp.line.clone(),
             active_low: lamp.active_low,
         })
