@@ -114,7 +114,12 @@ impl File {
             BadConfig::Qualify(_) => "qualify_ms",
             BadConfig::LongPress(_) => "long_press_ms",
             BadConfig::Stuck(_) => "stuck_s",
-            BadConfig::Rearm(_) => "",
+            // Not in the file, or checked before in words of the file.
+            BadConfig::Rearm(_)
+            | BadConfig::DoubleWithin(_)
+            | BadConfig::DoublePress(_)
+            | BadConfig::NoLongPress(_)
+            | BadConfig::Pulse(_) => "",
         };
         let settings = self.panel_settings();
         settings

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use super::button::Kind;
+use super::button::{Action, Kind};
 use super::door::Code;
 use super::file::{File, InboundAction, IngressMode, LampRole};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
 use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target};
-use crate::edge::gpio::{ButtonLine, LampLine};
+use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::{alsa, ingress, rest, store};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::SigningKey;
@@ -275,13 +275,30 @@ impl File {
 
     /// The lines of the lamps, and what each shows.
     #[must_use]
-    pub fn lamp_lines(&self) -> Vec<(LampRole, LampLine)> {
-        let line = |lamp: &super::Lamp| LampLine {
-            line: lamp.line.clone(),
-            active_low: lamp.active_low,
+    pub fn lamp_lines(&self) -> Vec<(panel::LampRole, OutputLine)> {
+        let lamp = |lamp: &super::Lamp| {
+            let role = match lamp.role {
+                LampRole::Status => panel::LampRole::Status,
+                LampRole::InProgress => panel::LampRole::InProgress,
+                LampRole::Listen => panel::LampRole::Listen,
+            };
+            let line = OutputLine {
+                line: lamp.line.clone(),
+                active_low: lamp.active_low,
+            };
+            (role, line)
         };
-        let lamps = self.lamps.iter();
-        lamps.map(|lamp| (lamp.role, line(lamp))).collect()
+        self.lamps.iter().map(lamp).collect()
+    }
+
+    /// The lines of the doors' relays.
+    #[must_use]
+    pub fn relay_lines(&self) -> Vec<OutputLine> {
+        let relay = |door: &super::Door| OutputLine {
+            line: door.line.clone(),
+            active_low: door.active_low,
+        };
+        self.doors.iter().map(relay).collect()
     }
 
     fn call(&self) -> call::Config {
@@ -314,9 +331,29 @@ impl File {
             qualify: self.panel.qualify,
             long_press: self.panel.long_press,
             stuck: self.panel.stuck,
+            buttons: self.buttons.iter().map(gestures).collect(),
+            relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
         }
     }
+}
+
+/// Which of a button's gestures are to be told apart.
+fn gestures(button: &super::Button) -> panel::ButtonConfig {
+    let calls = match (button.press, button.long_press) {
+        (Action::Call, _) => Some(panel::CallsOn::Press),
+        (_, Action::Call) => Some(panel::CallsOn::LongPress),
+        _ => None,
+    };
+    panel::ButtonConfig {
+        calls,
+        long_press: button.long_press != Action::None,
+        double_press: button.double_press != Action::None,
+    }
+}
+
+fn relay(door: &super::Door) -> panel::RelayConfig {
+    panel::RelayConfig { pulse: door.pulse }
 }
 
 /// The code of the `n`th door, from 1.
