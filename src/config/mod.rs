@@ -94,10 +94,20 @@ pub fn parse(path: &Path, text: &str) -> Result<File, Fault> {
         what: what.to_owned(),
     };
     let file: File = toml::from_str(text)
-        .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), e.message()))?;
+        .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), plain(&e)))?;
     file.check()
         .map_err(|wrong| fault(At::find_key(text, &wrong), &wrong.what))?;
     Ok(file)
+}
+
+/// The message of a fault of form, or better words for a frequent one.
+fn plain(error: &toml::de::Error) -> &str {
+    match error.message() {
+        said if said.contains("invalid type: map, expected a sequence") => {
+            "there may be several of these; write the section with two brackets, like [[lamp]]"
+        }
+        said => said,
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

@@ -59,7 +59,7 @@ impl File {
         })
     }
 
-    fn button(&self, b: &super::Button) -> Button {
+    pub(super) fn button(&self, b: &super::Button) -> Button {
         let night = self.clock.night.clone().unwrap_or_else(Hours::never);
         let target = |target: super::Target| Target {
             number: target.number,
