@@ -55,7 +55,7 @@ use crate::edge::socket::{self as stream, End, Flow, Hub, What};
 use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
-use crate::units::{AttemptId, ButtonId, ByteOrder, E164, SocketId};
+use crate::units::{AttemptId, ButtonId, ByteOrder, E164, Mode, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{ApiError, CallPage, Next, WsUrl};
@@ -232,6 +232,7 @@ struct Inlets {
 
 struct Daemon {
     buttons: Vec<Button>,
+    ring_for: Duration,
     from: E164,
     public_url: WsUrl,
     store_config: store::Config,
@@ -316,11 +317,13 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
+        let (events, _) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands,
+            events,
             stats: Arc::clone(&stats),
         };
         let mut sound =
@@ -352,6 +355,7 @@ impl Daemon {
         let (answers_tx, answers) = mpsc::channel(ANSWERS);
         let daemon = Self {
             buttons: setup.buttons,
+            ring_for: setup.call.ring_for,
             from: setup.from,
             public_url: setup.public_url,
             store_config: setup.store,
@@ -488,7 +492,9 @@ impl Daemon {
     fn act(&mut self, output: Output) {
         tracing::debug!(?output, "call");
         match output {
-            Output::Place { attempt, button } => self.place(attempt, button),
+            Output::Place {
+                attempt, button, ..
+            } => self.place(attempt, button),
             Output::Look { attempt } => self.look(attempt),
             Output::Get { attempt, call } => {
                 self.ask_service(|rest| service::get(rest, attempt, call));
@@ -497,7 +503,11 @@ impl Daemon {
                 self.ask_service(|rest| service::hang_up(rest, attempt, call));
             }
             Output::ListOrphans => self.ask_service(orphans::list),
-            Output::Attach { attempt, socket } => self.attach(attempt, socket),
+            Output::Attach {
+                attempt, socket, ..
+            } => self.attach(attempt, socket),
+            // No plan asks for one of these yet.
+            Output::Join { .. } | Output::Say { .. } | Output::OpenDoor { .. } => {}
             Output::Stop { socket } => self.stop_stream(socket),
             Output::Close { socket } => self.close_stream(socket),
             Output::Show(phase) => self.show(phase),
@@ -582,6 +592,14 @@ impl Daemon {
         self.handle(Input::Press {
             button,
             qualified_in,
+            plan: call::Plan {
+                kind: call::Kind::Talk,
+                targets: vec![0],
+                cycles: 1,
+                ring_for: self.ring_for,
+                confirm: None,
+                mode: Mode::default(),
+            },
         });
     }
 
@@ -907,7 +925,11 @@ impl Daemon {
         self.attempts
             .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
-        self.engine.push(Command::Connect { stream });
+        self.engine.push(Command::Connect {
+            stream,
+            mode: Mode::default(),
+            joined: true,
+        });
         let attach = stream::Command::Attach {
             socket,
             stream,
@@ -950,6 +972,8 @@ impl Daemon {
     fn signal(&mut self, signal: Signal) {
         self.engine.push(Command::Tone(match signal {
             Signal::Busy => Tone::Busy,
+            // No door is configured yet.
+            Signal::Opened => return,
             Signal::Warning => Tone::Warning,
         }));
     }
@@ -1087,7 +1111,12 @@ impl Daemon {
 fn is_at_rest(phase: Phase) -> bool {
     matches!(
         phase,
-        Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
+        Phase::Idle
+            | Phase::Announced
+            | Phase::Ended
+            | Phase::Failed
+            | Phase::Limited
+            | Phase::Offline
     )
 }
 
@@ -1097,11 +1126,11 @@ fn face_of(phase: Phase, before: Phase) -> (Show, Tone) {
         Phase::Idle => (Show::Idle, Tone::Silence),
         Phase::Pressed => (Show::Pressed, Tone::Pressed),
         Phase::Dialing => (Show::Dialing, Tone::Dialing),
-        Phase::Ringing => (Show::Ringing, Tone::Ringing),
-        Phase::Answered => (Show::Answered, Tone::Answered),
+        Phase::Ringing | Phase::Confirming | Phase::Chiming => (Show::Ringing, Tone::Ringing),
+        Phase::Answered | Phase::Announcing => (Show::Answered, Tone::Answered),
         Phase::OneWay | Phase::Reconnecting => (Show::Reconnecting, Tone::Reconnecting),
         Phase::Ending => (Show::Idle, Tone::Silence),
-        Phase::Ended => (Show::Idle, Tone::Ended),
+        Phase::Ended | Phase::Announced => (Show::Idle, Tone::Ended),
         Phase::Failed => (Show::Failed, Tone::Failed),
         Phase::Limited => (Show::Limited, Tone::Limited),
         // Nobody stands there when the line goes at night: the lamp will do.

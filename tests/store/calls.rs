@@ -143,7 +143,7 @@ fn an_empty_record_says_so() {
     assert_eq!(calls("list --json", &folder.database()).unwrap(), "[]\n");
     assert_eq!(calls("export", &folder.database()).unwrap(), "");
     let csv = calls("export --csv", &folder.database()).unwrap();
-    assert!(csv.starts_with("token,client_websocket_url,button,") && csv.lines().count() == 1);
+    assert!(csv.starts_with("token,client_websocket_url,direction,") && csv.lines().count() == 1);
 }
 
 #[test]
