@@ -14,7 +14,8 @@ use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setu
 use crate::edge::gpio::{ButtonLine, LampLine};
 use crate::edge::{alsa, ingress, rest, store};
 use crate::units::{ButtonId, Mode};
-use crate::wire::handshake::SigningKey;
+use crate::wire::handshake::{SigningKey, Token};
+use crate::wire::rest::WsUrl;
 use crate::{audio, call, panel};
 
 /// How a missing key is spoken of.
@@ -22,7 +23,7 @@ const NO_KEY: &str = "there is no API key: put it in a file, and its path in [se
                       or hand it over as the systemd credential api-key";
 
 /// How a missing signing key is spoken of.
-const NO_SIGNING_KEY: &str = "[inbound] action: a call to the device needs a signing key, by which it \
+pub const NO_SIGNING_KEY: &str = "[inbound] action: a call to the device needs a signing key, by which it \
                               knows the service; make one in the service's console, put it in a \
                               file, and its path in [service] signing_key_file";
 
@@ -161,6 +162,27 @@ impl File {
             allow: self.inbound.allow.clone(),
             token,
         }))
+    }
+
+    /// The token of the secret path, if there is one already: nothing is made.
+    ///
+    /// # Errors
+    /// It is of no use.
+    pub fn inbound_token(&self) -> Result<Option<Token>, String> {
+        secret::token(self.inbound.token_file.as_deref(), &self.token_path())
+    }
+
+    /// The secret address on which calls to the device come in.
+    ///
+    /// # Errors
+    /// The public URL is too long for it.
+    pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
+        let url = format!(
+            "{}/inbound/{}",
+            self.ingress.public_url.as_str(),
+            token.as_str()
+        );
+        WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 
     /// Where the token is kept that was drawn here.
