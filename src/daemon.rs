@@ -559,11 +559,25 @@ impl Daemon {
             Panel::Freed { button } => {
                 tracing::info!(button = self.name(button), "the button works again");
             }
-            Panel::LampFault(kind) => tracing::error!(
+            Panel::LampFault { lamp, kind } => tracing::error!(
+                lamp,
                 ?kind,
-                "the lamp's line does not take a value; it is tried again every second"
+                "the line of a lamp does not take a value; it is tried again every second"
             ),
-            Panel::LampRestored => tracing::info!("the lamp works again"),
+            Panel::LampRestored { lamp } => tracing::info!(lamp, "the lamp works again"),
+            Panel::RelayFault { relay, on, kind } => tracing::error!(
+                relay,
+                ?kind,
+                "the line of a door's relay does not take a value: {}; it is tried again every second",
+                if on {
+                    "the door was not opened"
+                } else {
+                    "the door may stand open"
+                }
+            ),
+            Panel::RelayRestored { relay } => tracing::info!(relay, "the door's relay works again"),
+            // No button is set to tell them yet.
+            Panel::DoublePress { .. } => {}
             // Counted; the other two are dealt with where the lines are.
             Panel::NoiseBurst { .. } | Panel::ReadLevel { .. } | Panel::WaitUntil(_) => {}
         }

@@ -54,6 +54,8 @@ counters! {
     GpioOverflows = "gpio_overflows",
     /// Times the lamp's pin began to refuse.
     LampFaults = "lamp_faults",
+    /// Times a door relay's pin began to refuse.
+    RelayFaults = "relay_faults",
     /// REST requests sent.
     RestRequests = "rest_requests",
     /// REST requests that ran into their time-out.

@@ -32,7 +32,7 @@ use check::Wrong;
 pub use button::{Action, Button, Kind, Schedule, Target};
 pub use door::{BadCode, Code};
 pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};
-pub use file::{Clock, Door, Lamp, LampRole, Panel, Place, Prompts, Service, Sound, Store};
+pub use file::{Clock, Door, Lamp, Panel, Place, Prompts, Service, Sound, Store};
 pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};
 pub use parts::NO_SIGNING_KEY;
 pub use text::{BadText, Facts, Text};

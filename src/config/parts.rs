@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use super::button::Kind;
+use super::button::{Action, Kind};
 use super::door::Code;
-use super::file::{File, InboundAction, IngressMode, LampRole};
+use super::file::{File, InboundAction, IngressMode};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
 use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target};
-use crate::edge::gpio::{ButtonLine, LampLine};
+use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::{alsa, ingress, rest, store};
+use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::{SigningKey, Token};
 use crate::wire::rest::WsUrl;
@@ -297,13 +298,23 @@ impl File {
 
     /// The lines of the lamps, and what each shows.
     #[must_use]
-    pub fn lamp_lines(&self) -> Vec<(LampRole, LampLine)> {
-        let line = |lamp: &super::Lamp| LampLine {
+    pub fn lamp_lines(&self) -> Vec<(LampRole, OutputLine)> {
+        let line = |lamp: &super::Lamp| OutputLine {
             line: lamp.line.clone(),
             active_low: lamp.active_low,
         };
         let lamps = self.lamps.iter();
         lamps.map(|lamp| (lamp.role, line(lamp))).collect()
+    }
+
+    /// The lines of the doors' relays.
+    #[must_use]
+    pub fn relay_lines(&self) -> Vec<OutputLine> {
+        let line = |door: &super::Door| OutputLine {
+            line: door.line.clone(),
+            active_low: door.active_low,
+        };
+        self.doors.iter().map(line).collect()
     }
 
     fn call(&self) -> call::Config {
@@ -332,10 +343,23 @@ impl File {
     }
 
     pub(super) fn panel_settings(&self) -> panel::Config {
+        let button = |b: &super::Button| panel::ButtonConfig {
+            calls: match (b.press, b.long_press) {
+                (Action::Call, _) => Some(CallsOn::Press),
+                (_, Action::Call) => Some(CallsOn::LongPress),
+                _ => None,
+            },
+            long_press: b.long_press != Action::None,
+            double_press: b.double_press != Action::None,
+        };
+        let relay = |door: &super::Door| panel::RelayConfig { pulse: door.pulse };
         panel::Config {
             qualify: self.panel.qualify,
             long_press: self.panel.long_press,
+            double_within: self.panel.double_press,
             stuck: self.panel.stuck,
+            buttons: self.buttons.iter().map(button).collect(),
+            relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
         }
     }

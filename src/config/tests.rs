@@ -352,7 +352,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[[lamp]]\nline = \"GPIO5\"\nrole = \"disco\"",
-        "unknown variant `disco`",
+        "\"disco\" is none of status, in-progress, listen",
     ),
     (
         "[[lamp]]\nline = \"GPIO5\"\n[[lamp]]\nline = \"GPIO5\"",
