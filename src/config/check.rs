@@ -400,7 +400,7 @@ fn door_code(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
         .map_err(|why| ("code", format!("{name}: {why}")))?;
     let others = earlier.iter().filter_map(|d| Some((d, d.code.as_ref()?)));
     for (other, taken) in others {
-        if code.holds(taken) || taken.holds(code) {
+        if code.is_like(taken) {
             let what = format!(
                 "{name}: whoever types one of the codes of {name} and {} types the other on the \
                  way; choose another",

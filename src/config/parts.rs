@@ -40,7 +40,7 @@ impl File {
             public_url: self.ingress.public_url.clone(),
             rest: self.rest()?,
             ingress: self.ingress()?,
-            call: self.call(),
+            call: self.call()?,
             audio: self.audio(),
             panel: self.panel_settings(),
             store: self.store(),
@@ -48,7 +48,13 @@ impl File {
                 socket: self.control.socket.clone(),
                 group: self.control.group.clone(),
             }),
-            doors: self.doors()?,
+            doors: self
+                .doors
+                .iter()
+                .map(|d| Door {
+                    name: d.name.clone(),
+                })
+                .collect(),
             schedules: self.schedules(),
             inbound: self.inbound()?,
             place: self.place.name.trim().to_owned(),
@@ -96,12 +102,13 @@ impl File {
         (!hours.is_empty()).then(|| Hours::gap(&hours))?
     }
 
-    /// The doors, their codes read.
+    /// What opens the doors, their codes read.
     ///
     /// # Errors
     /// A code is missing, cannot be one, or is too like another.
-    pub fn doors(&self) -> Result<Vec<Door>, String> {
-        let mut doors: Vec<Door> = Vec::new();
+    pub fn doors(&self) -> Result<Vec<call::Door>, String> {
+        let mut codes: Vec<(&str, Code)> = Vec::new();
+        let mut doors = Vec::new();
         for (n, door) in (1..).zip(&self.doors) {
             let code = door_code(n, door)?;
             if code.is_none() && door.words.is_empty() {
@@ -111,22 +118,20 @@ impl File {
                     door.name
                 ));
             }
-            let alike = |other: &&Door| match (&code, &other.code) {
-                (Some(a), Some(b)) => a.holds(b) || b.holds(a),
-                _ => false,
-            };
-            if let Some(other) = doors.iter().find(alike) {
+            let alike = |other: &Code| code.as_ref().is_some_and(|c| c.is_like(other));
+            if let Some((other, _)) = codes.iter().find(|(_, code)| alike(code)) {
                 return Err(format!(
-                    "[[door]] {}: whoever types its code or that of {} types the other on the \
-                     way; choose another",
-                    door.name, other.name
+                    "[[door]] {}: whoever types its code or that of {other} types the other on \
+                     the way; choose another",
+                    door.name
                 ));
             }
-            doors.push(Door {
-                name: door.name.clone(),
-                code,
+            let digits = code.as_ref().map(Code::digits);
+            doors.push(call::Door {
+                code: digits.unwrap_or_default().to_vec(),
                 words: door.words.clone(),
             });
+            codes.extend(code.map(|code| (door.name.as_str(), code)));
         }
         Ok(doors)
     }
@@ -150,8 +155,7 @@ impl File {
     /// # Errors
     /// There is no signing key, or the token can neither be read nor made.
     pub fn inbound(&self) -> Result<Option<Inbound>, String> {
-        let action = self.inbound.action;
-        if action == InboundAction::Refuse {
+        if self.inbound.action == InboundAction::Refuse {
             return Ok(None);
         }
         if self.ingress()?.signing_key.is_none() {
@@ -159,7 +163,6 @@ impl File {
         }
         let token = secret::kept_token(self.inbound.token_file.as_deref(), &self.token_path())?;
         Ok(Some(Inbound {
-            action,
             allow: self.inbound.allow.clone(),
             token,
         }))
@@ -317,14 +320,20 @@ impl File {
         self.doors.iter().map(line).collect()
     }
 
-    fn call(&self) -> call::Config {
-        call::Config {
+    fn call(&self) -> Result<call::Config, String> {
+        Ok(call::Config {
             ring_for: self.call.ring_for,
+            inbound: match self.inbound.action {
+                InboundAction::Refuse => call::Inbound::Refuse,
+                InboundAction::Chime => call::Inbound::Chime,
+                InboundAction::Answer => call::Inbound::Answer,
+            },
+            doors: self.doors()?,
             max_call: self.call.max,
             calls_per_day: self.limits.calls as u16,
             minutes_per_day: std::time::Duration::from_secs(u64::from(self.limits.minutes) * 60),
             ..call::Config::default()
-        }
+        })
     }
 
     fn audio(&self) -> audio::Config {
