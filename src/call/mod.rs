@@ -107,7 +107,9 @@
 mod attempt;
 mod config;
 mod event;
+mod keypad;
 mod limits;
+mod list;
 mod outputs;
 mod record;
 mod timers;
@@ -119,6 +121,7 @@ use crate::units::{AttemptId, ButtonId, CallId, SocketId};
 
 use attempt::{Attempt, Context};
 use limits::Limits;
+use list::{List, Turn};
 use outputs::Outputs;
 use timers::{LIST_WITHIN, SHUTDOWN_WITHIN, Timer, Timers, pause};
 
@@ -140,8 +143,10 @@ pub const MAX_ATTEMPTS: usize = 8;
 /// See the [module page](self).
 #[derive(Debug)]
 pub struct Call {
-    /// At most [`MAX_ATTEMPTS`], one of them from a press.
+    /// At most [`MAX_ATTEMPTS`], one of them wanted.
     attempts: Vec<Attempt>,
+    /// What the press asked for whose call is up.
+    list: Option<List>,
     latest: AttemptId,
     limits: Limits,
     orphans: Orphans,
@@ -181,6 +186,7 @@ impl Call {
         timers.set(Timer::Orphans, now);
         Self {
             attempts: Vec::with_capacity(MAX_ATTEMPTS),
+            list: None,
             latest: AttemptId(0),
             limits: Limits::restore(limits, &config, now),
             orphans: Orphans::default(),
@@ -241,12 +247,23 @@ impl Call {
     /// What the visitor is to know.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        let press = self.attempts.iter().find(|a| a.is_press());
-        match (press.map(Attempt::phase), self.result) {
-            (Some(Phase::Ending), _) if self.offline => Phase::Offline,
+        let wanted = self.attempts.iter().find(|a| a.is_wanted());
+        match (wanted.map(|a| self.phase_of(a)), self.result) {
             (Some(phase), _) | (None, Some(phase)) => phase,
             (None, None) if self.offline => Phase::Offline,
             (None, None) => Phase::Idle,
+        }
+    }
+
+    /// Between two numbers of a list the visitor is not to think that it is
+    /// over, nor that it begins again.
+    fn phase_of(&self, attempt: &Attempt) -> Phase {
+        let later = self.list.as_ref().is_some_and(|l| !l.is_at_first());
+        match attempt.phase() {
+            Phase::Ending if self.offline => Phase::Offline,
+            Phase::Ending if self.goes_on_after(attempt) => Phase::Dialing,
+            Phase::Pressed if later => Phase::Dialing,
+            phase => phase,
         }
     }
 
@@ -255,8 +272,10 @@ impl Call {
             Input::Press {
                 button,
                 qualified_in,
-                ..
-            } => self.on_press(button, qualified_in),
+                plan,
+            } => self.on_press(button, qualified_in, plan),
+            Input::Incoming { socket, call } => self.on_incoming(socket, call),
+            Input::Answer => _ = self.let_in(),
             Input::Cancel => self.on_cancel(),
             Input::Shutdown => self.on_shutdown(),
             Input::Placed {
@@ -286,6 +305,17 @@ impl Call {
                 call,
                 answered,
             } => self.on_stream(attempt, socket, call, answered),
+            // The same as an answer to the POST that names a second call.
+            Input::Stray { attempt, call } => self.on_placed(attempt, call, None),
+            Input::Digit {
+                socket,
+                digit,
+                source,
+            } => self.with_socket(socket, |a, cx| a.on_digit(digit, source, cx)),
+            Input::Heard { socket, text } => {
+                self.with_socket(socket, |a, cx| a.on_heard(&text, cx));
+            }
+            Input::Spoken { socket } => self.with_socket(socket, Attempt::on_spoken),
             Input::MediaHeard { socket } => self.with_socket(socket, |a, cx| a.on_media(cx)),
             Input::StreamStop { socket } => self.with_socket(socket, Attempt::on_stream_stop),
             Input::StreamUnsupported { socket } => {
@@ -298,46 +328,95 @@ impl Call {
             Input::OrphansFailed => self.on_orphans_failed(),
             Input::Offline => self.offline = true,
             Input::Online => self.on_online(),
-            Input::Incoming { .. }
-            | Input::Answer
-            | Input::Stray { .. }
-            | Input::Digit { .. }
-            | Input::Heard { .. }
-            | Input::Spoken { .. }
-            | Input::Tick => {}
+            Input::Tick => {}
         }
     }
 
     // What happens to the device.
 
-    fn on_press(&mut self, button: ButtonId, qualified_in: Duration) {
-        if self.stop != Stop::No {
+    fn on_press(&mut self, button: ButtonId, qualified_in: Duration, plan: Plan) {
+        if self.stop != Stop::No || self.let_in() {
             return;
         }
-        if self.attempts.iter().any(Attempt::is_press) {
+        if self.attempts.iter().any(Attempt::is_wanted) {
             self.cx.out.count(Counter::PressesInCall);
             self.cx.out.push(Output::Signal(Signal::Busy));
             return;
         }
         self.result = None;
-        let id = self.next_attempt();
-        let mut attempt = Attempt::pressed(id, button, qualified_in, self.cx.now);
-        match self.limits.check(&self.cx.config, self.cx.now) {
-            Ok(longest) => {
-                self.cx.out.count(Counter::Presses);
-                attempt.hold(longest, &self.cx);
-            }
-            Err(limit) => {
-                self.cx.out.count(Counter::PressesRefused);
-                attempt.end(Ended::Limited(limit), &mut self.cx);
-            }
+        let (now, id) = (self.cx.now, self.next_attempt());
+        let list = List::new(id, button, plan);
+        // The edge came before `now`; where the clock is younger than that, at its start.
+        let began = now.checked_sub(qualified_in).unwrap_or(now);
+        let mut attempt = Attempt::outbound(id, &list.turn(), began, now);
+        let allowed = self.limits.check_press(&self.cx.config, now);
+        match allowed {
+            Ok(_) if list.is_empty() => attempt.refuse(Ended::NoNumber, &mut self.cx),
+            Ok(longest) => attempt.hold(longest, &self.cx),
+            Err(limit) => attempt.refuse(Ended::Limited(limit), &mut self.cx),
+        }
+        self.cx.out.count(if attempt.is_closed() {
+            Counter::PressesRefused
+        } else {
+            Counter::Presses
+        });
+        self.list = Some(list);
+        self.attempts.push(attempt);
+    }
+
+    /// The next number of the press has its turn.
+    fn on_next_turn(&mut self, turn: &Turn) {
+        let (now, id) = (self.cx.now, self.next_attempt());
+        let mut attempt = Attempt::outbound(id, turn, now, now);
+        match self.limits.check(&self.cx.config, now) {
+            Ok(longest) => attempt.hold(longest, &self.cx),
+            Err(limit) => attempt.refuse(Ended::Limited(limit), &mut self.cx),
         }
         self.attempts.push(attempt);
     }
 
+    fn on_incoming(&mut self, socket: SocketId, call: CallId) {
+        if let Some(known) = self.attempts.iter_mut().find(|a| a.has_call(&call)) {
+            _ = known.on_stream(socket, Some(call), true, &mut self.cx);
+            return;
+        }
+        let busy = self.stop != Stop::No || self.attempts.iter().any(Attempt::is_wanted);
+        if busy || self.cx.config.inbound == Inbound::Refuse {
+            self.turn_away(socket, call);
+            return;
+        }
+        self.result = None;
+        let id = self.next_attempt();
+        let mut attempt = Attempt::inbound(id, call, &self.cx);
+        _ = attempt.on_stream(socket, None, true, &mut self.cx);
+        self.attempts.push(attempt);
+    }
+
+    fn turn_away(&mut self, socket: SocketId, call: CallId) {
+        self.cx.out.count(Counter::CallsTurnedAway);
+        self.cx.out.push(Output::Stop { socket });
+        let attempt = self.next_attempt();
+        if self.has_room() {
+            let turned_away = Attempt::turned_away(attempt, call, &mut self.cx);
+            self.attempts.push(turned_away);
+        } else {
+            self.cx.out.count(Counter::AttemptsCrowded);
+            self.cx.out.push(Output::HangUp { attempt, call });
+        }
+    }
+
+    /// Lets in the inbound call that chimes, if one does.
+    fn let_in(&mut self) -> bool {
+        let chiming = self.attempts.iter_mut().find(|a| a.is_chiming());
+        chiming.map(|a| a.join(&mut self.cx)).is_some()
+    }
+
     fn on_cancel(&mut self) {
-        if let Some(press) = self.attempts.iter_mut().find(|a| a.is_press()) {
-            press.end(Ended::Cancelled, &mut self.cx);
+        if let Some(list) = &mut self.list {
+            list.stop();
+        }
+        if let Some(wanted) = self.attempts.iter_mut().find(|a| a.is_wanted()) {
+            wanted.end(Ended::Cancelled, &mut self.cx);
         }
     }
 
@@ -349,6 +428,9 @@ impl Call {
         self.timers.stop(Timer::Orphans);
         let patience = SHUTDOWN_WITHIN;
         self.timers.set(Timer::Shutdown, self.cx.now + patience);
+        if let Some(list) = &mut self.list {
+            list.stop();
+        }
         for attempt in &mut self.attempts {
             attempt.end(Ended::Shutdown, &mut self.cx);
             attempt.hurry(self.cx.now);
@@ -460,9 +542,9 @@ impl Call {
         }
     }
 
-    /// Whether one more unwanted call can be followed; a press always can.
+    /// Whether one more unwanted call can be followed; a wanted one always can.
     fn has_room(&self) -> bool {
-        self.attempts.iter().filter(|a| !a.is_press()).count() < MAX_ATTEMPTS - 1
+        self.attempts.iter().filter(|a| !a.is_wanted()).count() < MAX_ATTEMPTS - 1
     }
 
     fn next_attempt(&mut self) -> AttemptId {
@@ -522,7 +604,7 @@ impl Call {
             self.record(attempt.take_record());
             self.on_closed(&attempt);
         }
-        let unwanted = self.attempts.iter().any(|a| !a.is_press());
+        let unwanted = self.attempts.iter().any(|a| !a.is_wanted());
         if !unwanted && self.orphans.settled {
             self.place_held();
         }
@@ -549,18 +631,37 @@ impl Call {
     }
 
     fn on_closed(&mut self, attempt: &Attempt) {
-        let Some(ended) = attempt.ended() else {
+        let Some(ended) = attempt.ended().filter(|_| attempt.is_wanted()) else {
             return;
         };
-        if attempt.was_sent() {
+        let goes_on = self.goes_on_after(attempt);
+        if attempt.was_placed() {
             let (refusal, answered) = (attempt.refusal(), attempt.answered_for());
+            let (config, now) = (&self.cx.config, self.cx.now);
             self.limits
-                .on_closed(ended, refusal, answered, &self.cx.config, self.cx.now);
+                .on_closed(ended, refusal, answered, goes_on, config, now);
         }
-        self.result = Some(shown_after(ended));
+        if let Some(list) = self.list.as_mut().filter(|_| goes_on) {
+            list.advance();
+            let turn = list.turn();
+            self.on_next_turn(&turn);
+            return;
+        }
+        let cancelled = self.list.take().is_some_and(|list| list.is_stopped());
+        let shown = if cancelled {
+            Phase::Ended
+        } else {
+            shown_after(ended)
+        };
+        self.result = Some(shown);
         self.shown = None;
         let show_until = self.cx.now + self.cx.config.show_for;
         self.timers.set(Timer::Show, show_until);
+    }
+
+    /// Whether another number is called once this attempt is off the line.
+    fn goes_on_after(&self, attempt: &Attempt) -> bool {
+        self.list.as_ref().is_some_and(List::has_next) && attempt.leads_on()
     }
 
     fn show(&mut self) {

@@ -113,7 +113,7 @@ impl Face for Panel {
             edges: wired,
             levels,
             lamps: lamps.collect::<Result<_, gpio::Error>>()?,
-            relays: relays.collect::<Result<_, gpio::Error>>()?,
+            relays: relays.collect::<Result<_, _>>()?,
         })
     }
 }
