@@ -8,9 +8,12 @@
 //! - `press to 0 1 cycles 2 ring 20000 confirm 1 announce 3 tts stt` is a press of
 //!   a plan with any of these; `press` alone is one number, rung for 45 s;
 //! - `start` is a first tick and an empty list of orphans;
-//! - `media s1 for 5000` is half a second's worth of packets, again and again;
+//! - `media s1 for 5000` is half a second's worth of packets, again and again,
+//!   beside what follows;
+//! - `flood s1 12 for 3` is keys 1 and 2, three times, 50 ms apart;
 //! - `restart` starts another process with what the first saved of its limits.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -78,7 +81,10 @@ struct Stage {
     call: Call,
     config: Config,
     t0: Instant,
+    now: Instant,
     due: Option<Instant>,
+    /// Sound that is still to come, the next first.
+    packets: VecDeque<(Instant, SocketId)>,
     text: String,
 }
 
@@ -90,7 +96,9 @@ impl Stage {
             call: Call::new(config.clone(), &Snapshot::default(), t0),
             config,
             t0,
+            now: t0,
             due: None,
+            packets: VecDeque::new(),
             text: String::new(),
         };
         for line in story.lines().filter(|line| !line.contains("   > ")) {
@@ -118,11 +126,22 @@ impl Stage {
         }
     }
 
-    /// Lets the time-outs up to and at `until` happen.
+    /// Lets the time-outs up to and at `until` happen, and the packets come.
     fn wait(&mut self, until: Instant) {
-        while let Some(due) = self.due.filter(|due| *due <= until) {
-            self.hand_in(due, Input::Tick);
-            assert_ne!(self.due, Some(due), "a time-out that does not go away");
+        loop {
+            let packet = self.packets.front().map(|(at, _)| *at);
+            let next = [self.due, packet].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= until) else {
+                return;
+            };
+            if packet == Some(next)
+                && let Some((_, socket)) = self.packets.pop_front()
+            {
+                self.hand_in(next, Input::MediaHeard { socket });
+            } else {
+                self.hand_in(next, Input::Tick);
+                assert_ne!(self.due, Some(next), "a time-out that does not go away");
+            }
         }
     }
 
@@ -139,10 +158,29 @@ impl Stage {
             }
             ["media", socket, "for", long] => {
                 let socket = SocketId(number(socket));
-                for half in 0..millis(long).as_millis() as u32 / 500 {
-                    let then = at + Duration::from_millis(500) * half;
-                    self.wait(then);
-                    self.hand_in(then, Input::MediaHeard { socket });
+                let halves = millis(long).as_millis() as u32 / 500;
+                let from = at;
+                let at = |half| from + Duration::from_millis(500) * half;
+                self.packets = (0..halves).map(|half| (at(half), socket)).collect();
+                self.wait(from);
+            }
+            ["flood", socket, keys, "for", times] => {
+                let socket = SocketId(number(socket));
+                let mut then = at;
+                for _ in 0..times.parse().unwrap() {
+                    for key in keys.chars() {
+                        let (digit, source) = (Digit::parse(key).unwrap(), Source::Signalled);
+                        self.wait(then);
+                        self.hand_in(
+                            then,
+                            Input::Digit {
+                                socket,
+                                digit,
+                                source,
+                            },
+                        );
+                        then += Duration::from_millis(50);
+                    }
                 }
             }
             what => self.hand_in(at, read(what)),
@@ -150,6 +188,12 @@ impl Stage {
     }
 
     fn hand_in(&mut self, now: Instant, input: Input) {
+        assert!(
+            now >= self.now,
+            "the story goes back in time:\n{}",
+            self.text
+        );
+        self.now = now;
         self.call.handle(now, input);
         self.due = loop {
             match self.call.poll() {
@@ -488,9 +532,10 @@ fn show_record(record: &Record) -> String {
     if record.digits > 0 {
         say(format!("digits {}", record.digits));
     }
-    for opening in &record.openings {
-        let (door, by, at) = (opening.door, opening.by, opening.at.as_millis());
-        say(format!("opened {door} by {by:?} {at}"));
+    if let Some(last) = record.openings.last() {
+        let (door, by, at) = (last.door, last.by, last.at.as_millis());
+        let count = record.openings.len();
+        say(format!("openings {count}, last {door} by {by:?} {at}"));
     }
     if record.more_openings > 0 {
         say(format!("openings-more {}", record.more_openings));

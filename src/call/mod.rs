@@ -1,4 +1,5 @@
-//! What a call does next, from the press to the hang-up that is confirmed.
+//! What a call does next, from the press, or from a caller's stream, to the
+//! hang-up that is confirmed.
 //!
 //! Pure: no socket, file, thread or clock in here. The daemon says what
 //! happened with [`Call::handle`], does what [`Call::poll`] asks for until it
@@ -17,6 +18,17 @@
 //!                                │            │ far end      │ 10 s
 //!   cancel, ring_for, max_call,  ▼            ▼              ▼
 //!   shutdown ───────────────▶ Ending: hang up until the service says terminal ──▶ Idle
+//!                                                                  │ nobody was reached,
+//!                                 Placing ◀── the next number ─────┘ a number follows
+//! ```
+//!
+//! An answered call has stages of its own (`attempt/stage.rs`); without any
+//! asked for, it is joined at once:
+//!
+//! ```text
+//!  press ──▶ …  Answered ──▶ Confirming ── its key ──────────────▶ joined: the two
+//!  caller ────▶ Answered ──▶ Chiming ───── press, chime_for ─────▶ hear each other
+//!  press ──▶ …  Answered ──▶ Announcing ── said, or confirmed ───▶ Ending
 //! ```
 //!
 //! # The states
@@ -30,6 +42,11 @@
 //! | Idle | press | Placing | POST, once; record | `far_end_hangs_up` |
 //! | Idle | press, a limit says no | Idle | closed record, limited | `day_is_used_up`, `minutes_are_used_up`, `failures_make_it_pause` |
 //! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed`, `list_of_orphans_is_not_answered` |
+//! | Idle | press, no number at this hour | Idle | closed record | `list_is_empty_at_this_hour` |
+//! | Idle | incoming, chime | Chiming | attach apart; record | `inbound_call_chimes_and_is_let_in` |
+//! | Idle | incoming, answer | Answered | attach; record | `inbound_call_is_answered_at_once` |
+//! | Idle | incoming, refuse | same | `stop`, hang up; record | `inbound_call_is_refused` |
+//! | any but Idle | incoming | same | `stop`, hang up; record | `inbound_call_while_busy_is_turned_away` |
 //! | Held | line is clear | Placing | POST, once | `orphan_is_ended_before_the_press_is_placed` |
 //! | Held | `hold_press` | Idle | closed record, failed | `orphan_that_stays_refuses_the_press` |
 //! | Held | cancel | Idle | closed record | `held_press_is_cancelled` |
@@ -52,6 +69,36 @@
 //! | Dialing, Ringing | `ring_for` | Ending | hang up | `rings_out` |
 //! | Dialing, Ringing | rejected, voicemail, failed, canceled | Idle | failed | `rejected_voicemail_failed_and_canceled` |
 //! | Dialing, Ringing | stream lost | same | wait for the next | `stream_is_lost_before_the_answer` |
+//! | any, over | nobody was reached, a number follows | Held, Placing | POST of the next, once this one is off the line | `list_goes_on_after_each_reason`, `list_is_gone_through_again` |
+//! | any, over | nobody was reached, none follows | Idle | failed | `list_is_gone_through_again`, `all_numbers_are_wrong` |
+//! | any, over | another number would do no better | Idle | failed | `list_stops_where_no_other_number_would_do_better`, `unknown_outcome_in_a_list` |
+//! | any, over | somebody was reached | Idle | | `answered_call_ends_the_list` |
+//! | any, over | a number follows, a limit says no | Idle | closed record, limited | `limit_in_the_middle_of_a_list` |
+//! | any | cancel or shutdown, a number follows | Ending | no other number | `cancelled_in_a_list`, `shutdown_in_a_list` |
+//! | Dialing, Ringing | `next_within` is near, a number follows | Ending | hang up | `next_number_is_dialed_in_time`, `time_to_confirm_is_kept_free`, `slow_service_still_lets_it_ring` |
+//! | Ending | not confirmed, a number follows | Ending | no POST before it is; none after `give_up_after` | `hang_up_that_is_not_confirmed_blocks_the_next_number` |
+//! | Confirming | the key | Answered | join | `callee_confirms_with_a_key` |
+//! | Confirming | `confirm_within`, or it ends | Ending | hang up; the next number | `voicemail_does_not_end_the_list` |
+//! | Confirming | stream lost, back, or not | Confirming | the next number when it is not | `stream_is_lost_while_confirming` |
+//! | Chiming | `chime_for` | Answered | join | `inbound_call_chimes_and_is_let_in` |
+//! | Chiming | press, answer | Answered | join | `press_lets_the_caller_in` |
+//! | Chiming | cancel | Ending | `stop`, hang up | `chiming_call_is_cancelled` |
+//! | Chiming | the caller hangs up | Ending | get-call | `caller_hangs_up_while_it_chimes` |
+//! | Chiming, Answered | stream lost, its call again | same | attach | `inbound_stream_comes_back` |
+//! | Announcing | spoken, rounds left | Announcing | 2 s later: say | `announcement_is_said_and_hung_up` |
+//! | Announcing | spoken, no round left | Ending | hang up: announced | `announcement_is_said_and_hung_up` |
+//! | Announcing | the key in a pause | Ending | hang up: announced | `announcement_is_repeated_until_confirmed` |
+//! | Announcing | the key while it is said | Announcing | this round is the last | `callee_confirms_in_the_middle` |
+//! | Announcing | said, no key for `confirm_within` | Ending | hang up; the next number | `announcement_is_confirmed_by_nobody` |
+//! | Announcing | the callee hangs up | Ending | announced if said once, or confirmed | `callee_hangs_up_on_the_announcement` |
+//! | Announcing | not spoken for `say_within` | Announcing | the next round; not claimed as said | `nobody_says_that_it_was_spoken` |
+//! | Announcing | stream lost, back | Announcing | say it again | `stream_is_lost_while_announcing` |
+//! | Answered | a code typed | Answered | open the door, once | `door_opens_by_code` |
+//! | Answered | half a code, 5 s | Answered | forgotten | `half_typed_code_is_forgotten` |
+//! | Answered | 32 keys without a code | Answered | no key is looked at any more | `flood_of_keys_is_not_listened_to` |
+//! | Answered | a word said | Answered | open the door | `door_opens_by_word` |
+//! | not joined, or over | a code, a word | same | | `door_stays_shut_until_joined` |
+//! | Answered | no packet, but words | Answered | | `words_without_sound_are_not_one_way` |
 //! | Answered | no stream for 10 s | Ending | hang up | `answered_but_no_stream` |
 //! | Answered | no packet for 2 s | Answered | one-way is shown, counted | `one_way_audio_is_told` |
 //! | Answered | `stop` from the service | Ending | get-call for the reason | `far_end_hangs_up` |
@@ -69,18 +116,23 @@
 //! | Ending | its stream | Ending | `stop` on it | `late_stream_is_stopped` |
 //! | over | 200, found | | hang up, blocks the next call | `late_accept_is_hung_up` |
 //! | over | its stream | | `stop` on it, hang up | `late_stream_is_stopped` |
-//! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up` |
+//! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up`, `stray_call_is_hung_up` |
 //! | any | orphans listed | same | hang up, each beside the rest | `more_orphans_than_the_table_holds` |
 //! | any | shutdown | Ending | hang up, 1.5 s, stopped | `shutdown_in_a_call`, `shutdown_cannot_wait` |
 //!
 //! # What may be relied on
 //!
 //! Always true between two calls of `handle`:
-//! - there is at most one press in the table of attempts, and it is placed
-//!   only when nothing else is: never two calls, but for a call that turns up
-//!   after it was given up;
-//! - one `Place` per attempt;
-//! - each press that is not merely acknowledged gets exactly one closed record;
+//! - there is at most one wanted call in the table of attempts, and it is
+//!   placed only when nothing else is: never two calls, but for a call that
+//!   turns up after it was given up, and an inbound one that is being turned
+//!   away;
+//! - one `Place` per attempt, at most one `Join`;
+//! - a door is opened only while the two hear each other, or for a callee who
+//!   has confirmed an announcement;
+//! - each press that is not merely acknowledged comes to an end, after at most
+//!   [`MAX_TARGETS`] × [`MAX_CYCLES`] attempts, each of which gets exactly one
+//!   closed record;
 //! - every state but idle has a timer running, so none is for ever;
 //! - at most [`MAX_ATTEMPTS`] attempts and [`MAX_OUTPUTS`] outputs are held.
 //!
@@ -95,6 +147,33 @@
 //! a list that fails lets it pass, since a lift must be able to call without
 //! it) and then for those that are up to be gone (`hold_press` at most; a
 //! known call is never doubled).
+//!
+//! *The next number* is called when nobody was reached and another number can
+//! do better: the call failed, was canceled or rejected, a machine answered,
+//! `ring_for` was over, nobody confirmed, the carrier or the number was refused.
+//! Not where the key, the organization, the network or the day is at fault, nor
+//! where a call may still be up. A callee who has to confirm was not reached
+//! before; without that, whoever answers was, but for a machine that the service
+//! knows. A pause after failures is for visitors: it does not hold a list up,
+//! and a list that fails is one failure.
+//!
+//! *Within 45 s in all* ([`Config::next_within`], from one number's POST to the
+//! next one's): 5 s of them are kept for hanging up and, where the callee has to
+//! confirm, `confirm_within` from the answer. So with the defaults a number that
+//! another follows rings until 40 s after its POST, or until 25 s after it, where
+//! without the list it would for [`Plan::ring_for`]. It rings for 15 s all the
+//! same when the service was slow to take the call. What can make it longer: a
+//! hang-up that the service does not confirm, and an announcement, which is not
+//! cut short. Beyond the last number nothing is cut short.
+//!
+//! *A key* that confirms is nothing to the door. The `dtmf` message and the tones
+//! in the sound are two tellings of one press; see `keypad.rs`.
+//!
+//! *Inbound calls* do not count towards the day's calls and minutes, which are
+//! what the service counts of placed calls. They carry sound both ways.
+//!
+//! *Between two numbers* the visitor is shown dialing, not ending: they are still
+//! being helped.
 //!
 //! *Answered* is what the status or the stream's context says. A stream that
 //! has been up for a second stands for it only while get-call is unanswered.
