@@ -27,7 +27,7 @@ pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
     let face = Panel {
         buttons: file.button_lines(),
         count: file.buttons.len(),
-        lamp: file.lamp_line(),
+        lamp: file.lamp_lines().into_iter().next().map(|(_, line)| line),
     };
     let hardware = Hardware {
         face,
