@@ -24,11 +24,13 @@ mod media;
 mod orphans;
 mod reconcile;
 mod service;
+mod setup;
 mod status;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ use crate::audio::ring::{self, CommandTx};
 use crate::audio::tone::Tone;
 use crate::audio::{self, Stats};
 use crate::call::{self, Call, Input, Output, Phase, Signal};
+use crate::config::Hours;
 use crate::edge::card::{self, Running};
 use crate::edge::clock::{Reading, Stamp, WallClock};
 use crate::edge::control::{Ask, ControlSocket};
@@ -52,7 +55,7 @@ use crate::edge::socket::{self as stream, End, Flow, Hub, What};
 use crate::edge::store::{self, Refused, Row, Saved, StoreHandle, Update};
 use crate::panel::{self, Show};
 use crate::trace::{Counter, Trace};
-use crate::units::{AttemptId, ButtonId, E164, SocketId};
+use crate::units::{AttemptId, ButtonId, ByteOrder, E164, Mode, SocketId};
 use crate::wire::control::{Reply, Request};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{ApiError, CallPage, Next, WsUrl};
@@ -63,6 +66,7 @@ use media::Media;
 pub use media::{Face, Lines};
 use orphans::Leftovers;
 use service::Answered;
+pub use setup::{Announcement, Button, Door, Inbound, Schedule, Target};
 
 /// REST answers that wait for the loop. A task waits when it is full.
 const ANSWERS: usize = 32;
@@ -87,15 +91,6 @@ const LOOK_FOR_SERVICE: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_millis(1600);
 /// For the store's last commit.
 const FLUSH_WITHIN: Duration = Duration::from_millis(350);
-
-/// A button, as the call needs to know it.
-#[derive(Debug, Clone)]
-pub struct Button {
-    /// What people call it.
-    pub name: String,
-    /// The number it calls.
-    pub to: E164,
-}
 
 /// Where the control socket is and whose.
 #[derive(Debug, Clone)]
@@ -129,6 +124,26 @@ pub struct Setup {
     pub store: store::Config,
     /// The control socket; `None` for a device without one.
     pub control: Option<Control>,
+    /// The doors, in the order of their relays.
+    pub doors: Vec<Door>,
+    /// Announcements at set times.
+    pub schedules: Vec<Schedule>,
+    /// Calls to the device; `None`: they are refused.
+    pub inbound: Option<Inbound>,
+    /// What stands for `{place}` in texts.
+    pub place: String,
+    /// When nothing chimes, and calls to the device are refused.
+    pub quiet: Hours,
+    /// The zone of all hours and schedules.
+    pub timezone: jiff::tz::TimeZone,
+    /// The folder of the installer's WAV files.
+    pub prompts: Option<PathBuf>,
+    /// Decibels of one press of a volume button.
+    pub volume_step_db: i8,
+    /// Steps a visitor may go, up and down.
+    pub volume_steps: i8,
+    /// Which byte of a sample comes first, where the service sends L16.
+    pub byte_order: ByteOrder,
 }
 
 /// What the device is plugged into: a real panel and card, or the demo's.
@@ -217,6 +232,7 @@ struct Inlets {
 
 struct Daemon {
     buttons: Vec<Button>,
+    ring_for: Duration,
     from: E164,
     public_url: WsUrl,
     store_config: store::Config,
@@ -301,11 +317,13 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
+        let (events, _) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands,
+            events,
             stats: Arc::clone(&stats),
         };
         let mut sound =
@@ -337,6 +355,7 @@ impl Daemon {
         let (answers_tx, answers) = mpsc::channel(ANSWERS);
         let daemon = Self {
             buttons: setup.buttons,
+            ring_for: setup.call.ring_for,
             from: setup.from,
             public_url: setup.public_url,
             store_config: setup.store,
@@ -440,8 +459,8 @@ impl Daemon {
             media,
             ..
         } = self;
-        drop(media);
         drop(store);
+        media.end().await;
         if tokio::time::timeout(FLUSH_WITHIN, ended).await.is_err() {
             tracing::error!("the records are not all on disk: the disk is too slow");
         }
@@ -473,7 +492,9 @@ impl Daemon {
     fn act(&mut self, output: Output) {
         tracing::debug!(?output, "call");
         match output {
-            Output::Place { attempt, button } => self.place(attempt, button),
+            Output::Place {
+                attempt, button, ..
+            } => self.place(attempt, button),
             Output::Look { attempt } => self.look(attempt),
             Output::Get { attempt, call } => {
                 self.ask_service(|rest| service::get(rest, attempt, call));
@@ -482,7 +503,16 @@ impl Daemon {
                 self.ask_service(|rest| service::hang_up(rest, attempt, call));
             }
             Output::ListOrphans => self.ask_service(orphans::list),
-            Output::Attach { attempt, socket } => self.attach(attempt, socket),
+            Output::Attach {
+                attempt, socket, ..
+            } => self.attach(attempt, socket),
+            Output::OpenDoor { door, .. } => {
+                if !self.media.open(door) {
+                    self.trace.count(Counter::EventsDropped);
+                }
+            }
+            // No plan asks for one of these yet.
+            Output::Join { .. } | Output::Say { .. } => {}
             Output::Stop { socket } => self.stop_stream(socket),
             Output::Close { socket } => self.close_stream(socket),
             Output::Show(phase) => self.show(phase),
@@ -581,6 +611,14 @@ impl Daemon {
         self.handle(Input::Press {
             button,
             qualified_in,
+            plan: call::Plan {
+                kind: call::Kind::Talk,
+                targets: vec![0],
+                cycles: 1,
+                ring_for: self.ring_for,
+                confirm: None,
+                mode: Mode::default(),
+            },
         });
     }
 
@@ -806,10 +844,11 @@ impl Daemon {
 // What goes out.
 impl Daemon {
     fn place(&mut self, attempt: AttemptId, button: ButtonId) {
-        let Some(target) = self.buttons.get(usize::from(button.0)) else {
+        let button = self.buttons.get(usize::from(button.0));
+        let Some(target) = button.and_then(|button| button.targets.first()) else {
             return;
         };
-        let to = target.to.clone();
+        let to = target.number.clone();
         let token = self.attempts.token(attempt).or_else(|| self.token());
         let url = token.and_then(|token| {
             let url = format!("{}{}", self.public_url.as_str(), token.media_path());
@@ -905,7 +944,11 @@ impl Daemon {
         self.attempts
             .attached(attempt, &self.stats, &self.sound.stats);
         let stream = socket.0;
-        self.engine.push(Command::Connect { stream });
+        self.engine.push(Command::Connect {
+            stream,
+            mode: Mode::default(),
+            joined: true,
+        });
         let attach = stream::Command::Attach {
             socket,
             stream,
@@ -948,6 +991,8 @@ impl Daemon {
     fn signal(&mut self, signal: Signal) {
         self.engine.push(Command::Tone(match signal {
             Signal::Busy => Tone::Busy,
+            // No door is configured yet.
+            Signal::Opened => return,
             Signal::Warning => Tone::Warning,
         }));
     }
@@ -1085,7 +1130,12 @@ impl Daemon {
 fn is_at_rest(phase: Phase) -> bool {
     matches!(
         phase,
-        Phase::Idle | Phase::Ended | Phase::Failed | Phase::Limited | Phase::Offline
+        Phase::Idle
+            | Phase::Announced
+            | Phase::Ended
+            | Phase::Failed
+            | Phase::Limited
+            | Phase::Offline
     )
 }
 
@@ -1095,11 +1145,11 @@ fn face_of(phase: Phase, before: Phase) -> (Show, Tone) {
         Phase::Idle => (Show::Idle, Tone::Silence),
         Phase::Pressed => (Show::Pressed, Tone::Pressed),
         Phase::Dialing => (Show::Dialing, Tone::Dialing),
-        Phase::Ringing => (Show::Ringing, Tone::Ringing),
-        Phase::Answered => (Show::Answered, Tone::Answered),
+        Phase::Ringing | Phase::Confirming | Phase::Chiming => (Show::Ringing, Tone::Ringing),
+        Phase::Answered | Phase::Announcing => (Show::Answered, Tone::Answered),
         Phase::OneWay | Phase::Reconnecting => (Show::Reconnecting, Tone::Reconnecting),
         Phase::Ending => (Show::Idle, Tone::Silence),
-        Phase::Ended => (Show::Idle, Tone::Ended),
+        Phase::Ended | Phase::Announced => (Show::Idle, Tone::Ended),
         Phase::Failed => (Show::Failed, Tone::Failed),
         Phase::Limited => (Show::Limited, Tone::Limited),
         // Nobody stands there when the line goes at night: the lamp will do.

@@ -74,6 +74,12 @@ counters! {
     AnswersMissed = "answers_missed",
     /// Calls that could not be followed because the table was full.
     AttemptsCrowded = "attempts_crowded",
+    /// Inbound calls that were not let in.
+    CallsTurnedAway = "calls_turned_away",
+    /// Announcements the service did not say were played, within the bound.
+    AnnouncementsUnheard = "announcements_unheard",
+    /// Keys the door did not look at: too many without its code.
+    KeysIgnored = "keys_ignored",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
     /// Connections that gave way, or were refused, because too many were open.

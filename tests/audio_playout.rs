@@ -544,7 +544,7 @@ fn nothing_of_one_stream_is_heard_in_the_next() {
         _ = rig.downlink.push(audio_line::packet(100 + seq, voice));
     }
     rig.commands.push(Command::Disconnect);
-    rig.commands.push(Command::Connect { stream: 2 });
+    rig.commands.push(audio_line::connect(2));
     let mut out = [0; PERIOD];
     // The last of the old stream fades out.
     rig.engine.render(&mut out);

@@ -216,7 +216,8 @@ fn config(base: &str, timeouts: Timeouts) -> Config {
     Config {
         base_url: BaseUrl::parse(base).unwrap(),
         api_key: ApiKey::parse(KEY).unwrap(),
-        phone_number_id: PhoneNumberId::parse(ID).unwrap(),
+        from_number: number("+4930123456"),
+        phone_number_id: Some(PhoneNumberId::parse(ID).unwrap()),
         extra_ca: None,
         timeouts,
     }

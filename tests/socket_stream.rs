@@ -11,7 +11,7 @@ use callbox::edge::ingress::{Accepted, Config, Files, Ingress, Mode, Routes};
 use callbox::edge::realtime::Wake;
 use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
 use callbox::trace::{Counter, Trace};
-use callbox::units::{AttemptId, BLOCK_MS, SocketId};
+use callbox::units::{AttemptId, BLOCK_MS, Encoding, SocketId};
 use callbox::wire::handshake::Token;
 use callbox::wire::media::{FIRST_SEQ, MESSAGE_MAX};
 use futures_util::{SinkExt, StreamExt};
@@ -176,6 +176,7 @@ impl Rig {
         let packet = || Packet {
             stream,
             seq,
+            encoding: Encoding::Pcmu,
             payload: heapless::Vec::from_slice(payload).unwrap(),
         };
         let spoken = async {

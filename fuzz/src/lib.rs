@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use callbox::config;
 use callbox::trace::Counter;
+use callbox::units::CallId;
 use callbox::wire::control::{REQUEST_MAX, Reply, Request};
 use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
 use callbox::wire::media::{
     self, FIRST_SEQ, Inbound, Media, Order, Recutter, SLOT, SOUND_MAX, Writer,
 };
-use callbox::wire::rest::{self, Answer, ApiError, Body, Headers};
+use callbox::wire::rest::{self, Answer, ApiError, Body, Headers, PhoneNumberId};
 
 /// Slots by which a message's numbers may move the stream: one second, twice
 /// where the message before was too short to fill a slot and comes out first.
@@ -166,11 +167,16 @@ pub fn rest(bytes: &[u8]) {
         },
         body: Body::Whole(body.strip_prefix(b"\n").unwrap_or(body)),
     };
-    let errors: [Option<ApiError>; 4] = [
+    let call = CallId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11").expect("an id");
+    let number = PhoneNumberId::parse(call.as_str()).expect("a UUID");
+    let errors: [Option<ApiError>; 7] = [
         rest::read_placed(&answer).err(),
-        rest::read_call(&answer).err(),
-        rest::read_hang_up(&answer).err(),
+        rest::read_call(&answer, &call).err(),
+        rest::read_hang_up(&answer, &call).err(),
         rest::read_page(&answer).err(),
+        rest::read_numbers(&answer).err(),
+        rest::read_number(&answer, &number).err(),
+        rest::read_transcript(&answer, &call).err(),
     ];
     for error in errors.into_iter().flatten() {
         let words = error.to_string();
@@ -180,6 +186,15 @@ pub fn rest(bytes: &[u8]) {
     }
     if let Ok(page) = rest::read_page(&answer) {
         assert!(page.calls.len() + page.unreadable <= body.len());
+    }
+    for number in rest::read_numbers(&answer).into_iter().flatten() {
+        // The path of a stream's address is a secret.
+        let shown = number.client_websocket_url.map(|url| url.to_string());
+        assert!(shown.is_none_or(|url| url.ends_with("/…") || url.starts_with('(')));
+    }
+    for segment in rest::read_transcript(&answer, &call).into_iter().flatten() {
+        assert!(segment.text.len() <= 2048);
+        assert!(!segment.text.contains(char::is_control));
     }
     _ = rest::read_date(line);
 }

@@ -29,23 +29,71 @@ use super::codec::Codec;
 use super::echo::Echo;
 use super::level::{Life, Meter};
 use super::playout::Playout;
+use super::prompt::{Cue, FarPrompt};
 use super::resample::{Decimator, INPUT_MAX, Raiser};
-use super::ring::{CommandRx, DownlinkRx, Packet, UplinkTx};
-use super::tone::{Player, Tone};
+use super::ring::{CommandRx, DownlinkRx, EventTx, Packet, UplinkTx};
+use super::tone::{Fade, Player, Tone};
 use super::{BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, LINE_BLOCK, MicChannel, Stats, amplitude};
+use crate::units::{Digit, Encoding, Mode};
 
 /// What the daemon asks of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// A media stream begins: decode, encode and number packets for it.
+    /// A media stream begins: decode, encode and number packets for it. What
+    /// was asked of an earlier one is forgotten. Packets are written as
+    /// [`Encoding::default`] until `Encode` says otherwise.
     Connect {
         /// Its number; packets of other streams are dropped.
         stream: u32,
+        /// Which ways sound flows: without the one no packet is made, without
+        /// the other none is expected.
+        mode: Mode,
+        /// Whether visitor and callee hear each other.
+        joined: bool,
     },
+    /// The stream's packets are written like this from the next one on.
+    Encode {
+        /// Whose; that of another stream is ignored.
+        stream: u32,
+        /// As its `start` declared.
+        encoding: Encoding,
+    },
+    /// Visitor and callee hear each other from now on.
+    Join,
     /// The stream is over; the rest of it is not played.
     Disconnect,
     /// Play this to the visitor until another takes its place.
     Tone(Tone),
+    /// Play this to the callee until another takes its place. It sounds instead
+    /// of the microphone, of which nothing is heard before [`Command::Join`].
+    Prompt(Option<FarPrompt>),
+    /// How much louder than configured the visitor wants it, in dB. What comes
+    /// out is within the range of
+    /// [`speaker_volume_db`](Config::speaker_volume_db).
+    Volume {
+        /// Negative is quieter.
+        db: i8,
+    },
+    /// In quiet hours, tones that are [hushed](Tone::is_hushed) are not played.
+    Quiet(bool),
+}
+
+/// What the engine finds in the sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// The callee pressed a key, by its tones.
+    Digit {
+        /// In which stream.
+        stream: u32,
+        /// Which.
+        digit: Digit,
+    },
+    /// The callee has heard a [`Command::Prompt`] to its end; one that is
+    /// repeated ends each time.
+    PromptOver {
+        /// In which stream.
+        stream: u32,
+    },
 }
 
 /// The engine's ends of its queues, and the figures it keeps.
@@ -56,6 +104,8 @@ pub struct Ports {
     pub downlink: DownlinkRx,
     /// What the daemon asks.
     pub commands: CommandRx,
+    /// What is found in the sound.
+    pub events: EventTx,
     /// Read from any thread.
     pub stats: Arc<Stats>,
 }
@@ -87,11 +137,23 @@ impl Format {
 /// See the [module page](self).
 pub struct Engine {
     commands: CommandRx,
+    events: EventTx,
+    stats: Arc<Stats>,
     /// The stream that is connected.
-    stream: Option<u32>,
+    stream: Option<Stream>,
+    quiet: bool,
+    /// Events that [`Engine::capture`] has not told of.
+    news: usize,
     echo: Echo,
     mic: Mic,
     speaker: Speaker,
+}
+
+/// What [`Command::Connect`] said.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    number: u32,
+    mode: Mode,
 }
 
 impl Engine {
@@ -104,18 +166,30 @@ impl Engine {
         let stats = ports.stats;
         Self {
             commands: ports.commands,
+            events: ports.events,
+            stats: Arc::clone(&stats),
             stream: None,
+            quiet: false,
+            news: 0,
             echo: Echo::new(&config.echo),
             mic: Mic::new(config, mic, ports.uplink, Arc::clone(&stats)),
             speaker: Speaker::new(config, speaker, ports.downlink, stats),
         }
     }
 
-    /// Takes in a period (any length) of the microphone; returns how many
-    /// packets went into the uplink.
+    /// Takes in a period (any length) of the microphone; returns how much there
+    /// is to fetch: packets that went into the uplink, and events.
     pub fn capture(&mut self, mic: &[i16]) -> usize {
         self.obey();
-        self.mic.capture(mic, self.stream, &mut self.echo)
+        let sent = self.mic.capture(mic, self.stream, &mut self.echo);
+        if let Some(stream) = self.stream
+            && self.mic.prompts.take_over()
+        {
+            self.tell(EngineEvent::PromptOver {
+                stream: stream.number,
+            });
+        }
+        sent + std::mem::take(&mut self.news)
     }
 
     /// Fills a period (any length) for the speaker.
@@ -127,18 +201,52 @@ impl Engine {
 
     fn obey(&mut self) {
         while let Some(command) = self.commands.pop() {
-            match command {
-                Command::Connect { stream } => {
-                    self.stream = Some(stream);
-                    self.mic.start();
-                    self.speaker.playout.start();
-                }
-                Command::Disconnect => {
-                    self.stream = None;
-                    self.speaker.playout.stop();
-                }
-                Command::Tone(tone) => self.speaker.tones.play(tone),
+            self.handle(command);
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Connect {
+                stream: number,
+                mode,
+                joined,
+            } => {
+                self.stream = Some(Stream { number, mode });
+                self.mic.start(joined);
+                self.speaker.start(joined);
             }
+            Command::Encode { .. } => {}
+            Command::Join => {
+                self.mic.joined = true;
+                self.speaker.joined = true;
+            }
+            Command::Disconnect => {
+                self.stream = None;
+                self.speaker.playout.stop();
+            }
+            Command::Tone(tone) if self.quiet && tone.is_hushed() => {
+                self.speaker.tones.play(Tone::Silence);
+            }
+            Command::Tone(tone) => self.speaker.tones.play(tone),
+            Command::Prompt(Some(prompt)) => self.mic.prompts.play(prompt),
+            Command::Prompt(None) => self.mic.prompts.play(Tone::Silence),
+            Command::Volume { db } => self.speaker.set_volume(f32::from(db)),
+            Command::Quiet(quiet) => {
+                self.quiet = quiet;
+                let present = self.speaker.tones.present();
+                if quiet && matches!(present, Cue::Tone(tone) if tone.is_hushed()) {
+                    self.speaker.tones.play(Tone::Silence);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, event: EngineEvent) {
+        if self.events.push(event) {
+            self.news += 1;
+        } else {
+            self.stats.events_lost.add(1);
         }
     }
 }
@@ -152,6 +260,10 @@ struct Mic {
     channel: MicChannel,
     per_bus: usize,
     gain: Gain,
+    /// Whether the callee hears the visitor.
+    joined: bool,
+    gate: Fade,
+    prompts: Player,
     meter: Meter,
     to_bus: Option<Decimator>,
     to_line: Decimator,
@@ -171,6 +283,9 @@ impl Mic {
             channel: config.mic_channel,
             per_bus,
             gain: Gain::new(config.mic_gain_db.clamp(-40.0, 40.0)),
+            joined: true,
+            gate: Fade::open(),
+            prompts: Player::new(config.tones, config.prompts.clone()),
             meter: Meter::new(format.rate),
             to_bus: (per_bus == Raiser::FACTOR).then(Decimator::by_3),
             to_line: Decimator::by_2(),
@@ -182,7 +297,10 @@ impl Mic {
 
     /// A stream begins, with a block of its own; numbers go on, so that the
     /// uplink can tell how old a packet is.
-    fn start(&mut self) {
+    fn start(&mut self, joined: bool) {
+        self.joined = joined;
+        self.gate.set(joined);
+        self.prompts.reset();
         self.filled = 0;
         self.to_line.clear();
         if let Some(decimator) = &mut self.to_bus {
@@ -190,14 +308,14 @@ impl Mic {
         }
     }
 
-    fn capture(&mut self, mic: &[i16], stream: Option<u32>, echo: &mut Echo) -> usize {
+    fn capture(&mut self, mic: &[i16], stream: Option<Stream>, echo: &mut Echo) -> usize {
         let mut sent = 0;
         for card in mic.chunks(BUS_CHUNK * self.per_bus * self.channels) {
             let mut mono = [0.0; INPUT_MAX];
             let mono = &mut mono[..card.len() / self.channels];
             self.mix(card, mono);
             self.watch(mono);
-            if let Some(stream) = stream {
+            if let Some(stream) = stream.filter(|stream| stream.mode.sends_sound()) {
                 sent += self.send(mono, stream, echo);
             }
         }
@@ -228,7 +346,7 @@ impl Mic {
         }
     }
 
-    fn send(&mut self, mono: &[f32], stream: u32, echo: &mut Echo) -> usize {
+    fn send(&mut self, mono: &[f32], stream: Stream, echo: &mut Echo) -> usize {
         let mut bus = [0.0; BUS_CHUNK];
         let length = match &mut self.to_bus {
             Some(decimator) => decimator.process(mono, &mut bus),
@@ -240,6 +358,8 @@ impl Mic {
         let bus = &mut bus[..length];
         self.gain.apply(bus);
         echo.near(bus);
+        self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
+        self.prompts.mix(bus);
         let mut line = [0.0; BUS_CHUNK];
         let length = self.to_line.process(bus, &mut line);
         let mut sent = 0;
@@ -248,7 +368,7 @@ impl Mic {
             self.filled += 1;
             if self.filled == LINE_BLOCK {
                 self.filled = 0;
-                sent += usize::from(self.push(stream));
+                sent += usize::from(self.push(stream.number));
             }
         }
         sent
@@ -258,6 +378,7 @@ impl Mic {
         let taken = self.uplink.push(Packet {
             stream,
             seq: self.seq,
+            encoding: Encoding::Pcmu,
             payload: self.codec.encode(&self.block),
         });
         self.seq = self.seq.wrapping_add(1);
@@ -275,7 +396,12 @@ struct Speaker {
     channels: usize,
     per_bus: usize,
     playout: Playout,
+    /// Whether the visitor hears the callee.
+    joined: bool,
+    gate: Fade,
     tones: Player,
+    /// As configured, in dB.
+    volume_db: f32,
     volume: Gain,
     meter: Meter,
     to_card: Option<Raiser>,
@@ -301,7 +427,10 @@ impl Speaker {
             per_bus,
             playout: Playout::new(&config.playout, Arc::clone(&stats)),
             stats,
-            tones: Player::new(config.tones),
+            joined: true,
+            gate: Fade::open(),
+            tones: Player::new(config.tones, config.prompts.clone()),
+            volume_db: config.speaker_volume_db,
             volume: Gain::new(config.speaker_volume_db.clamp(-40.0, 24.0)),
             meter: Meter::new(BUS_RATE),
             to_card: (per_bus == Raiser::FACTOR).then(Raiser::by_3),
@@ -312,9 +441,20 @@ impl Speaker {
         }
     }
 
-    fn receive(&mut self, stream: Option<u32>) {
+    fn start(&mut self, joined: bool) {
+        self.joined = joined;
+        self.gate.set(joined);
+        self.playout.start();
+    }
+
+    fn set_volume(&mut self, db: f32) {
+        self.volume.set((self.volume_db + db).clamp(-40.0, 24.0));
+    }
+
+    fn receive(&mut self, stream: Option<Stream>) {
+        let number = stream.map(|stream| stream.number);
         while let Some(packet) = self.downlink.pop() {
-            if Some(packet.stream) == stream {
+            if Some(packet.stream) == number {
                 let mut block = [0; LINE_BLOCK];
                 self.codec.decode(&packet.payload, &mut block);
                 self.playout.put(packet.seq, &block);
@@ -358,6 +498,7 @@ impl Speaker {
         };
         if self.idle < FLUSHED {
             self.playout.render(period, bus);
+            self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
             self.tones.mix(bus);
             self.volume.apply(bus);
         }
@@ -374,27 +515,43 @@ impl Speaker {
     }
 }
 
-/// A fixed factor; what it lifts above full scale is rounded off.
-struct Gain(f32);
+/// A factor; what it lifts above full scale is rounded off.
+struct Gain {
+    now: f32,
+    wanted: f32,
+}
 
 /// Where rounding off begins: -2.5 dBFS.
 const KNEE: f32 = 0.75 * FULL_SCALE;
 
 impl Gain {
     fn new(db: f32) -> Self {
-        Self(amplitude(db))
+        let factor = amplitude(db);
+        Self {
+            now: factor,
+            wanted: factor,
+        }
     }
 
-    fn apply(&self, samples: &mut [f32]) {
-        if self.0 == 1.0 {
+    fn set(&mut self, db: f32) {
+        self.wanted = amplitude(db);
+    }
+
+    fn apply(&mut self, samples: &mut [f32]) {
+        if self.now == 1.0 && self.wanted == 1.0 {
             return;
         }
+        // A new factor is reached within the piece, so that nothing clicks.
+        let step = (self.wanted - self.now) / samples.len() as f32;
         let mut peak = 0f32;
         for sample in &mut *samples {
-            *sample *= self.0;
+            self.now += step;
+            *sample *= self.now;
             peak = peak.max(sample.abs());
         }
-        if self.0 > 1.0 && peak > KNEE {
+        let most = self.now.max(self.wanted);
+        self.now = self.wanted;
+        if most > 1.0 && peak > KNEE {
             samples
                 .iter_mut()
                 .for_each(|sample| *sample = soft(*sample));

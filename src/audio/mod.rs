@@ -25,6 +25,8 @@
 //! | [`drift`] | makes two clocks one, without a step |
 //! | [`echo`] | keeps the speaker out of the microphone |
 //! | [`tone`] | what the device itself says |
+//! | [`prompt`] | the installer's recordings in its place |
+//! | [`dtmf`] | the keys the callee presses |
 //! | [`level`] | loudness, and microphones that are dead |
 //! | [`stats`] | figures any thread may read |
 //!
@@ -39,10 +41,12 @@ pub mod arrivals;
 pub mod codec;
 pub mod conceal;
 pub mod drift;
+pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod level;
 pub mod playout;
+pub mod prompt;
 pub mod resample;
 pub mod ring;
 pub mod stats;
@@ -82,6 +86,8 @@ pub struct Config {
     pub echo: echo::Config,
     /// Which country's tones the visitor knows. Default Europe's.
     pub tones: tone::Style,
+    /// Recordings that are played in place of tones. Default none.
+    pub prompts: prompt::Prompts,
     /// How long packets may be waited for.
     pub playout: playout::Config,
 }

@@ -11,9 +11,11 @@ use crate::trace::Counter;
 use crate::units::{AttemptId, ButtonId, CallId, SocketId};
 
 use super::config::Config;
-use super::event::{HangUpAnswer, Look, Output, Phase, Refusal, Remaining, Report, Signal, Status};
+use super::event::{
+    HangUpAnswer, Kind, Look, Output, Phase, Refusal, Remaining, Report, Signal, Status,
+};
 use super::outputs::Outputs;
-use super::record::{Cleared, Ended, Record};
+use super::record::{Cleared, Direction, Ended, Record};
 use super::timers::{ANSWER_WITHIN, BELIEVE_AFTER, LOOKS, SETTLE, Timer, Timers, pause};
 
 /// Where a call is in its life. See the table on the page of [`call`](super).
@@ -138,7 +140,13 @@ impl Attempt {
         Self {
             record: Some(Record {
                 attempt: id,
-                button,
+                direction: Direction::Outbound,
+                press: id,
+                button: Some(button),
+                kind: Kind::Talk,
+                target: 0,
+                position: 0,
+                cycle: 0,
                 pressed,
                 qualified: now - pressed,
                 sent: None,
@@ -146,6 +154,8 @@ impl Attempt {
                 ringing: None,
                 streamed: None,
                 answered: None,
+                confirmed: None,
+                joined: None,
                 over: None,
                 closed: None,
                 call: None,
@@ -155,6 +165,10 @@ impl Attempt {
                 drops: 0,
                 close_code: None,
                 one_way: 0,
+                spoken: 0,
+                digits: 0,
+                openings: Vec::new(),
+                more_openings: 0,
                 outcome_unknown: false,
                 remaining: None,
             }),
@@ -266,13 +280,20 @@ impl Attempt {
             return;
         };
         record.sent = Some(cx.now - record.pressed);
-        let button = record.button;
+        let Some(button) = record.button else {
+            return;
+        };
+        let target = record.target;
         self.timers.stop(Timer::Hold);
         self.timers.set(Timer::Place, cx.now + ANSWER_WITHIN);
         self.naming = Naming::Asked;
         self.state = State::Placing;
         let attempt = self.id;
-        cx.out.push(Output::Place { attempt, button });
+        cx.out.push(Output::Place {
+            attempt,
+            button,
+            target,
+        });
     }
 
     /// Closes a press that made no call.
@@ -740,7 +761,11 @@ impl Attempt {
             None => {}
         }
         let attempt = self.id;
-        cx.out.push(Output::Attach { attempt, socket });
+        cx.out.push(Output::Attach {
+            attempt,
+            socket,
+            joined: true,
+        });
         self.note(
             |record, at| record.streamed = record.streamed.or(Some(at)),
             cx,

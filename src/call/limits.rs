@@ -204,12 +204,15 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::NotAnswered
         | Ended::Rejected
         | Ended::Voicemail
+        | Ended::NotConfirmed
+        | Ended::Announced
         | Ended::MaxTime
         | Ended::ServiceMaxTime => Verdict::Works,
         Ended::Refused(Refusal::Offline | Refusal::Limit { .. }) => Verdict::SaysNothing,
         Ended::Failed
         | Ended::NoStream
         | Ended::Unsupported
+        | Ended::NotSpoken
         | Ended::Lost
         | Ended::Refused(_)
         | Ended::NotFound => Verdict::Fails,
@@ -217,6 +220,8 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::CancelledByService
         | Ended::Limited(_)
         | Ended::LineBusy
+        | Ended::NoNumber
+        | Ended::TurnedAway
         | Ended::Shutdown => Verdict::SaysNothing,
     }
 }

@@ -122,13 +122,14 @@ use limits::Limits;
 use outputs::Outputs;
 use timers::{LIST_WITHIN, SHUTDOWN_WITHIN, Timer, Timers, pause};
 
-pub use config::Config;
+pub use config::{Config, Door, Inbound, MAX_CODE, MAX_DOORS};
 pub use event::{
-    HangUpAnswer, Input, Look, Output, Phase, Reason, Refusal, Remaining, Report, Signal, Status,
+    HangUpAnswer, Input, Kind, Look, MAX_CYCLES, MAX_TARGETS, Output, Phase, Plan, Reason, Refusal,
+    Remaining, Report, Signal, Source, Status,
 };
 pub use limits::{Snapshot, Used};
 pub use outputs::MAX_OUTPUTS;
-pub use record::{Cleared, Ended, Limit, Record};
+pub use record::{Cleared, Direction, Ended, Limit, MAX_OPENINGS, OpenedBy, Opening, Record};
 
 /// Most attempts held at once: one press, the others being calls that nobody
 /// wants and that have to be ended. When these fill their places, orphans
@@ -254,6 +255,7 @@ impl Call {
             Input::Press {
                 button,
                 qualified_in,
+                ..
             } => self.on_press(button, qualified_in),
             Input::Cancel => self.on_cancel(),
             Input::Shutdown => self.on_shutdown(),
@@ -296,7 +298,13 @@ impl Call {
             Input::OrphansFailed => self.on_orphans_failed(),
             Input::Offline => self.offline = true,
             Input::Online => self.on_online(),
-            Input::Tick => {}
+            Input::Incoming { .. }
+            | Input::Answer
+            | Input::Stray { .. }
+            | Input::Digit { .. }
+            | Input::Heard { .. }
+            | Input::Spoken { .. }
+            | Input::Tick => {}
         }
     }
 
@@ -577,14 +585,19 @@ fn shown_after(ended: Ended) -> Phase {
     match ended {
         Ended::FarHungUp
         | Ended::Cancelled
+        | Ended::TurnedAway
         | Ended::MaxTime
         | Ended::ServiceMaxTime
         | Ended::Shutdown => Phase::Ended,
+        Ended::Announced => Phase::Announced,
         Ended::Limited(_) | Ended::Refused(Refusal::Limit { .. }) => Phase::Limited,
         Ended::Refused(Refusal::Offline) => Phase::Offline,
         Ended::NotAnswered
         | Ended::Rejected
         | Ended::Voicemail
+        | Ended::NotConfirmed
+        | Ended::NotSpoken
+        | Ended::NoNumber
         | Ended::Failed
         | Ended::CancelledByService
         | Ended::NoStream

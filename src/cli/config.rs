@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{ConfigPath, Failure};
-use crate::config::{File, TEMPLATE, load};
+use crate::config::{Button, File, TEMPLATE, load};
 
 /// `callbox config …`
 #[derive(Debug, clap::Args)]
@@ -58,10 +58,6 @@ fn init(path: &Path) -> Result<(), Failure> {
 }
 
 fn summary(file: &File) -> String {
-    let buttons: Vec<String> = file
-        .buttons
-        .iter()
-        .map(|b| format!("{} calls {}", b.name, b.to))
-        .collect();
-    format!("good; {}", buttons.join(", "))
+    let buttons: Vec<String> = file.buttons.iter().map(Button::summary).collect();
+    format!("good; {}", buttons.join("; "))
 }

@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{ConfigPath, Failure, text};
-use crate::config::{File, load};
+use crate::config::{Button, File, load};
 use crate::edge::clock::Stamp;
 use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
@@ -215,11 +215,8 @@ async fn ask_service(file: &File) -> Service {
 }
 
 fn config(patient: &mut Patient) -> Vec<Finding> {
-    let buttons = patient.file.buttons.iter();
-    let buttons: Vec<_> = buttons
-        .map(|b| format!("{} calls {}", b.name, b.to))
-        .collect();
-    vec![Finding::ok(buttons.join(", "))]
+    let buttons = patient.file.buttons.iter().map(Button::summary);
+    vec![Finding::ok(buttons.collect::<Vec<_>>().join("; "))]
 }
 
 fn daemon(patient: &mut Patient) -> Vec<Finding> {

@@ -27,11 +27,8 @@ pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
     let face = Panel {
         buttons: file.button_lines(),
         count: file.buttons.len(),
-        lamps: file
-            .lamp_line()
-            .map(|line| (LampRole::Status, line))
-            .into_iter()
-            .collect(),
+        lamps: file.lamp_lines(),
+        relays: file.relay_lines(),
     };
     let hardware = Hardware {
         face,
@@ -92,6 +89,7 @@ struct Panel {
     /// All buttons, also those only the control socket presses.
     count: usize,
     lamps: Vec<(LampRole, OutputLine)>,
+    relays: Vec<OutputLine>,
 }
 
 impl Face for Panel {
@@ -110,11 +108,12 @@ impl Face for Panel {
         }
         let lamp = |(role, line): &(_, _)| Ok((*role, LinePin::open(line)?));
         let lamps = self.lamps.iter().map(lamp);
+        let relays = self.relays.iter().map(LinePin::open);
         Ok(Lines {
             edges: wired,
             levels,
             lamps: lamps.collect::<Result<_, gpio::Error>>()?,
-            relays: Vec::new(),
+            relays: relays.collect::<Result<_, _>>()?,
         })
     }
 }

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::button::{Button, Schedule};
+use super::door::Code;
+use super::hours::Hours;
 use super::value::{
-    as_base, as_bias, as_channel, as_id, as_line, as_ms, as_seconds, as_some_line, as_style, base,
-    bias, channel, decibels, line, ms, number, path, phone_number_id, seconds, some_line,
-    some_path, style, whole_number, within, ws_url,
+    as_base, as_channel, as_line, as_ms, as_order, as_seconds, as_some_id, as_some_text, as_style,
+    as_zone, base, channel, code, decibels, line, ms, number, numbers, order, path, seconds,
+    some_id, some_path, some_text, style, whole_number, whole_numbers, within, ws_url, zone,
 };
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
-use crate::edge::gpio::{Bias, LineSpec};
-use crate::panel;
-use crate::units::E164;
+use crate::edge::gpio::LineSpec;
+use crate::units::{ByteOrder, E164};
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
 /// The whole file.
@@ -35,8 +37,27 @@ pub struct File {
     /// How presses are told from noise.
     #[serde(default)]
     pub panel: Panel,
-    /// The visitor's lamp, if there is one.
-    pub lamp: Option<Lamp>,
+    /// The lamps, if there are any.
+    #[serde(rename = "lamp", default)]
+    pub lamps: Vec<Lamp>,
+    /// The doors, if there are any.
+    #[serde(rename = "door", default)]
+    pub doors: Vec<Door>,
+    /// Announcements at set times.
+    #[serde(rename = "schedule", default)]
+    pub schedules: Vec<Schedule>,
+    /// Where the device is.
+    #[serde(default)]
+    pub place: Place,
+    /// Calls to the device.
+    #[serde(default)]
+    pub inbound: Inbound,
+    /// Night, quiet and the time zone.
+    #[serde(rename = "hours", default)]
+    pub clock: Clock,
+    /// The installer's own sounds.
+    #[serde(default)]
+    pub prompts: Prompts,
     /// Microphone and speaker.
     #[serde(default)]
     pub sound: Sound,
@@ -61,9 +82,9 @@ pub struct Service {
     /// The number that calls, one of the organization's.
     #[serde(deserialize_with = "number", serialize_with = "whole_number")]
     pub from_number: E164,
-    /// The service's id of that number.
-    #[serde(deserialize_with = "phone_number_id", serialize_with = "as_id")]
-    pub phone_number_id: PhoneNumberId,
+    /// The service's id of that number. `None`: it is looked up by the number.
+    #[serde(default, deserialize_with = "some_id", serialize_with = "as_some_id")]
+    pub phone_number_id: Option<PhoneNumberId>,
     /// File with the API key. `None`: the service manager's credential `api-key`.
     #[serde(default, deserialize_with = "some_path")]
     pub api_key_file: Option<PathBuf>,
@@ -109,30 +130,6 @@ pub enum IngressMode {
     Tls,
 }
 
-/// `[[button]]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Button {
-    /// What people call it; in logs, records and `callbox call NAME`.
-    pub name: String,
-    /// The number it calls.
-    #[serde(deserialize_with = "number", serialize_with = "whole_number")]
-    pub to: E164,
-    /// Its line. Without one only the control socket presses it.
-    #[serde(
-        default,
-        deserialize_with = "some_line",
-        serialize_with = "as_some_line"
-    )]
-    pub line: Option<LineSpec>,
-    /// Pressed is low. Default true: a button to ground.
-    #[serde(default = "yes")]
-    pub active_low: bool,
-    /// How the line is pulled.
-    #[serde(default, deserialize_with = "bias", serialize_with = "as_bias")]
-    pub bias: Bias,
-}
-
 /// `[panel]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -160,7 +157,7 @@ pub struct Panel {
     pub stuck: Duration,
 }
 
-/// `[lamp]`
+/// `[[lamp]]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lamp {
@@ -170,6 +167,117 @@ pub struct Lamp {
     /// Lit is low. Default false.
     #[serde(default)]
     pub active_low: bool,
+    /// What it shows. Default: how the call goes.
+    #[serde(default)]
+    pub role: LampRole,
+}
+
+/// What a lamp shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LampRole {
+    /// How the call goes, in patterns.
+    #[default]
+    Status,
+    /// Lit from the press to the end of the call.
+    InProgress,
+    /// Lit while somebody hears the visitor.
+    Listen,
+}
+
+/// `[[door]]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Door {
+    /// What people call it; in records and logs.
+    pub name: String,
+    /// The line of its relay.
+    #[serde(deserialize_with = "line", serialize_with = "as_line")]
+    pub line: LineSpec,
+    /// The relay is on when the line is low. Default false.
+    #[serde(default)]
+    pub active_low: bool,
+    /// How long it opens.
+    #[serde(
+        rename = "pulse_ms",
+        default = "pulse",
+        deserialize_with = "ms::<100, 30_000, _>",
+        serialize_with = "as_ms"
+    )]
+    pub pulse: Duration,
+    /// The code that opens it, if it stands in the file. Never shown.
+    #[serde(default, deserialize_with = "code", skip_serializing)]
+    pub code: Option<Code>,
+    /// File with the code. With neither, it is the credential `door-code-1`
+    /// for the first door, and so on.
+    #[serde(default, deserialize_with = "some_path")]
+    pub code_file: Option<PathBuf>,
+    /// A code of one digit is enough.
+    #[serde(default)]
+    pub allow_single_digit: bool,
+    /// Words that open it, in calls whose far end is turned into text.
+    #[serde(default)]
+    pub words: Vec<String>,
+}
+
+/// `[place]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Place {
+    /// What stands for `{place}` in texts.
+    pub name: String,
+}
+
+/// `[inbound]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Inbound {
+    /// What becomes of a call to the device.
+    pub action: InboundAction,
+    /// Who may call.
+    #[serde(deserialize_with = "numbers", serialize_with = "whole_numbers")]
+    pub allow: Vec<E164>,
+    /// File with the secret path's token. `None`: the credential
+    /// `inbound-token`, or one that is drawn and kept beside the records.
+    #[serde(deserialize_with = "some_path")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// What becomes of a call to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InboundAction {
+    /// It is not taken.
+    #[default]
+    Refuse,
+    /// The device chimes, then takes it.
+    Chime,
+    /// The device takes it at once.
+    Answer,
+}
+
+/// `[hours]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Clock {
+    /// What `when = "night"` means.
+    #[serde(deserialize_with = "some_text", serialize_with = "as_some_text")]
+    pub night: Option<Hours>,
+    /// When nothing chimes, and calls to the device are refused.
+    #[serde(deserialize_with = "some_text", serialize_with = "as_some_text")]
+    pub quiet: Option<Hours>,
+    /// The zone of these times. `None`: the system's.
+    #[serde(deserialize_with = "zone", serialize_with = "as_zone")]
+    pub timezone: Option<String>,
+}
+
+/// `[prompts]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prompts {
+    /// The folder of the installer's WAV files.
+    #[serde(deserialize_with = "some_path")]
+    pub folder: Option<PathBuf>,
 }
 
 /// `[sound]`
@@ -213,6 +321,15 @@ pub struct Sound {
     pub tones: Style,
     /// The microphone steps back while the far end speaks.
     pub half_duplex: bool,
+    /// Decibels of one press of a volume button.
+    #[serde(deserialize_with = "within::<1, 10, _>")]
+    pub volume_step_db: u32,
+    /// Steps a visitor may go, up and down.
+    #[serde(deserialize_with = "within::<1, 10, _>")]
+    pub volume_steps: u32,
+    /// Which byte of a sample comes first, where the service sends L16.
+    #[serde(deserialize_with = "order", serialize_with = "as_order")]
+    pub l16_byte_order: ByteOrder,
 }
 
 /// `[call]`
@@ -273,8 +390,8 @@ pub struct Control {
     pub group: Option<String>,
 }
 
-fn yes() -> bool {
-    true
+fn pulse() -> Duration {
+    Duration::from_secs(3)
 }
 
 fn listen() -> SocketAddr {
@@ -306,6 +423,9 @@ impl Default for Sound {
             microphone_channel: MicChannel::default(),
             tones: Style::default(),
             half_duplex: true,
+            volume_step_db: 3,
+            volume_steps: 4,
+            l16_byte_order: ByteOrder::Big,
         }
     }
 }
@@ -344,149 +464,5 @@ impl Default for Control {
             socket: PathBuf::from("/run/callbox/control.sock"),
             group: None,
         }
-    }
-}
-
-/// A fault that shows only when two values are seen together.
-pub(super) struct Wrong {
-    pub(super) section: &'static str,
-    pub(super) key: &'static str,
-    pub(super) what: String,
-}
-
-/// Buttons that fit a panel.
-const BUTTONS_MAX: usize = 16;
-
-impl File {
-    /// What the types cannot say.
-    pub(super) fn check(&self) -> Result<(), Wrong> {
-        self.check_ingress()?;
-        self.check_panel()?;
-        self.check_buttons()?;
-        let sound = |key, what: &str| Wrong {
-            section: "sound",
-            key,
-            what: what.to_owned(),
-        };
-        if !matches!(self.sound.rate, 16_000 | 48_000) {
-            return Err(sound("rate", "callbox runs cards at 48000 or 16000"));
-        }
-        if self.sound.microphone.is_empty() || self.sound.speaker.is_empty() {
-            return Err(sound(
-                "microphone",
-                "an ALSA name may not be empty; `callbox doctor` lists them",
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_ingress(&self) -> Result<(), Wrong> {
-        let wrong = |key, what: String| Wrong {
-            section: "ingress",
-            key,
-            what,
-        };
-        let files = [
-            ("certificate", &self.ingress.certificate),
-            ("private_key", &self.ingress.private_key),
-        ];
-        for (key, file) in files {
-            match (self.ingress.mode, file) {
-                (IngressMode::Tls, None) => {
-                    return Err(wrong(
-                        key,
-                        format!("mode = \"tls\" needs {key} = \"/path/to/file.pem\""),
-                    ));
-                }
-                (IngressMode::PublicUrl, Some(_)) => {
-                    return Err(wrong(
-                        key,
-                        "mode = \"public-url\" leaves TLS to the proxy; remove this, or set mode = \"tls\"".to_owned(),
-                    ));
-                }
-                _ => {}
-            }
-        }
-        if self.ingress.mode == IngressMode::PublicUrl && !self.ingress.listen.ip().is_loopback() {
-            return Err(wrong(
-                "listen",
-                "in mode \"public-url\" the socket is not encrypted, so it listens on this \
-                 machine only: 127.0.0.1 or [::1]"
-                    .to_owned(),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_panel(&self) -> Result<(), Wrong> {
-        use panel::BadConfig;
-        self.panel_settings().check().map_err(|e| Wrong {
-            section: "panel",
-            key: match e {
-                BadConfig::Qualify(_) => "qualify_ms",
-                BadConfig::LongPress(_) => "long_press_ms",
-                BadConfig::Stuck(_) => "stuck_s",
-                // Not in the file.
-                BadConfig::Rearm(_)
-                | BadConfig::DoubleWithin(_)
-                | BadConfig::DoublePress(_)
-                | BadConfig::NoLongPress(_)
-                | BadConfig::Pulse(_) => "",
-            },
-            what: e.to_string(),
-        })
-    }
-
-    fn check_buttons(&self) -> Result<(), Wrong> {
-        let wrong = |key, what: String| Wrong {
-            section: "button",
-            key,
-            what,
-        };
-        if self.buttons.is_empty() || self.buttons.len() > BUTTONS_MAX {
-            return Err(wrong(
-                "name",
-                format!("a panel has 1 to {BUTTONS_MAX} buttons"),
-            ));
-        }
-        for (n, button) in self.buttons.iter().enumerate() {
-            let name = &button.name;
-            if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-                return Err(wrong(
-                    "name",
-                    "a name has 1 to 64 printable bytes".to_owned(),
-                ));
-            }
-            if button.to == self.service.from_number {
-                return Err(wrong(
-                    "to",
-                    format!("{name}: this is the number that calls; it cannot call itself"),
-                ));
-            }
-            for other in &self.buttons[..n] {
-                if other.name == *name {
-                    return Err(wrong("name", format!("two buttons are called {name}")));
-                }
-                if button.line.is_some() && other.line == button.line {
-                    return Err(wrong(
-                        "line",
-                        format!("{name} and {} share a line", other.name),
-                    ));
-                }
-            }
-        }
-        if let Some(lamp) = &self.lamp
-            && let Some(b) = self
-                .buttons
-                .iter()
-                .find(|b| b.line.as_ref() == Some(&lamp.line))
-        {
-            return Err(Wrong {
-                section: "lamp",
-                key: "line",
-                what: format!("the lamp and {} share a line", b.name),
-            });
-        }
-        Ok(())
     }
 }

@@ -14,17 +14,27 @@
 //!
 //! Read at start, by `doctor` and by `config check`; not on any hot path.
 
+mod button;
+mod check;
+mod door;
 mod file;
+mod hours;
 mod parts;
 mod secret;
+mod text;
 mod value;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use file::{
-    Button, Call, Control, File, Ingress, IngressMode, Lamp, Limits, Panel, Service, Sound, Store,
-};
+use check::Wrong;
+
+pub use button::{Action, Button, Kind, Schedule, Target};
+pub use door::{BadCode, Code};
+pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};
+pub use file::{Clock, Door, Lamp, LampRole, Panel, Place, Prompts, Service, Sound, Store};
+pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};
+pub use text::{BadText, Facts, Text};
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/callbox/callbox.toml";
@@ -86,7 +96,7 @@ pub fn parse(path: &Path, text: &str) -> Result<File, Fault> {
     let file: File = toml::from_str(text)
         .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), e.message()))?;
     file.check()
-        .map_err(|wrong| fault(At::find_key(text, wrong.section, wrong.key), &wrong.what))?;
+        .map_err(|wrong| fault(At::find_key(text, &wrong), &wrong.what))?;
     Ok(file)
 }
 
@@ -155,28 +165,24 @@ impl At {
         }
     }
 
-    /// The place of `key` in `section`, or of the section's header, or nothing
-    /// when the file has neither.
-    fn find_key(text: &str, section: &str, key: &str) -> Option<Self> {
-        let mut current = None;
-        let mut at = None;
-        for (n, line) in text.lines().enumerate() {
-            if let Some(name) = header(line) {
-                current = Some(name);
-                if name.trim_matches(['[', ']']) == section {
-                    at = Some(n);
-                }
-            }
-            let inside = current.is_some_and(|c| c.trim_matches(['[', ']']) == section);
-            let names_it = line.split_once('=').is_some_and(|(k, _)| k.trim() == key);
-            if inside && names_it {
-                at = Some(n);
-                break;
-            }
-        }
+    /// The place of a key, or of its section's header, or nothing when the file
+    /// has neither.
+    fn find_key(text: &str, wrong: &Wrong) -> Option<Self> {
+        let lines = || text.lines().enumerate();
+        let is_ours = |header: &str| header.trim_matches(['[', ']']) == wrong.section;
+        let headers = lines().filter_map(|(n, line)| Some((n, header(line)?)));
+        let (top, name) = headers.filter(|(_, h)| is_ours(h)).nth(wrong.nth)?;
+        let inside = lines().skip(top + 1);
+        let at = inside
+            .take_while(|(_, line)| header(line).is_none())
+            .find(|(_, line)| {
+                line.split_once('=')
+                    .is_some_and(|(k, _)| k.trim() == wrong.key)
+            })
+            .map_or(top, |(n, _)| n);
         Some(Self {
-            line: at? + 1,
-            key: format!("[{section}] {key}"),
+            line: at + 1,
+            key: format!("{name} {}", wrong.key).trim().to_owned(),
         })
     }
 }

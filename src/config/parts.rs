@@ -1,11 +1,20 @@
 //! The file's values as the parts' own settings.
 
-use super::file::{File, IngressMode};
+use std::path::PathBuf;
+
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+
+use super::button::{Action, Kind};
+use super::door::Code;
+use super::file::{File, InboundAction, IngressMode, LampRole};
+use super::hours::{Hours, TimeOfDay};
 use super::secret;
-use crate::daemon::{Button, Control, Setup};
+use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target};
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::{alsa, ingress, rest, store};
-use crate::units::ButtonId;
+use crate::panel::CallsOn;
+use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::SigningKey;
 use crate::{audio, call, panel};
 
@@ -13,18 +22,19 @@ use crate::{audio, call, panel};
 const NO_KEY: &str = "there is no API key: put it in a file, and its path in [service] api_key_file; \
                       or hand it over as the systemd credential api-key";
 
+/// How a missing signing key is spoken of.
+const NO_SIGNING_KEY: &str = "[inbound] action: a call to the device needs a signing key, by which it \
+                              knows the service; make one in the service's console, put it in a \
+                              file, and its path in [service] signing_key_file";
+
 impl File {
     /// Everything the daemon needs, secrets read.
     ///
     /// # Errors
     /// A secret is missing or of no use, in words for the installer.
     pub fn setup(&self) -> Result<Setup, String> {
-        let button = |b: &super::Button| Button {
-            name: b.name.clone(),
-            to: b.to.clone(),
-        };
         Ok(Setup {
-            buttons: self.buttons.iter().map(button).collect(),
+            buttons: self.buttons.iter().map(|b| self.button(b)).collect(),
             from: self.service.from_number.clone(),
             public_url: self.ingress.public_url.clone(),
             rest: self.rest()?,
@@ -37,6 +47,141 @@ impl File {
                 socket: self.control.socket.clone(),
                 group: self.control.group.clone(),
             }),
+            doors: self.doors()?,
+            schedules: self.schedules(),
+            inbound: self.inbound()?,
+            place: self.place.name.trim().to_owned(),
+            quiet: self.clock.quiet.clone().unwrap_or_else(Hours::never),
+            timezone: self.timezone()?,
+            prompts: self.prompts.folder.clone(),
+            volume_step_db: self.sound.volume_step_db as i8,
+            volume_steps: self.sound.volume_steps as i8,
+            byte_order: self.sound.l16_byte_order,
+        })
+    }
+
+    fn button(&self, b: &super::Button) -> Button {
+        let night = self.clock.night.clone().unwrap_or_else(Hours::never);
+        let target = |target: super::Target| Target {
+            number: target.number,
+            hours: target.when.hours(&night),
+        };
+        let announcement = |text: &super::Text| Announcement {
+            text: text.clone(),
+            repeats: b.repeat as u8,
+        };
+        Button {
+            name: b.name.clone(),
+            targets: b.all_targets().into_iter().map(target).collect(),
+            press: b.press,
+            long_press: b.long_press,
+            double_press: b.double_press,
+            announcement: b.say.as_ref().map(announcement),
+            cycles: b.cycles as u8,
+            ring_for: b.ring_for.unwrap_or(self.call.ring_for),
+            confirm: b.confirm,
+            mode: Mode {
+                tts: b.kind == Kind::Announce,
+                stt: b.inkbox_stt,
+            },
+        }
+    }
+
+    /// The first time of the week at which a calling button has no number.
+    #[must_use]
+    pub fn gap(&self, button: &super::Button) -> Option<(Weekday, TimeOfDay)> {
+        let targets = self.button(button).targets;
+        let hours: Vec<Hours> = targets.into_iter().map(|target| target.hours).collect();
+        (!hours.is_empty()).then(|| Hours::gap(&hours))?
+    }
+
+    /// The doors, their codes read.
+    ///
+    /// # Errors
+    /// A code is missing, cannot be one, or is too like another.
+    pub fn doors(&self) -> Result<Vec<Door>, String> {
+        let mut doors: Vec<Door> = Vec::new();
+        for (n, door) in (1..).zip(&self.doors) {
+            let code = door_code(n, door)?;
+            if code.is_none() && door.words.is_empty() {
+                return Err(format!(
+                    "[[door]] {}: nothing opens it; put its code in a file, and its path in \
+                     code_file; or hand it over as the systemd credential door-code-{n}",
+                    door.name
+                ));
+            }
+            let alike = |other: &&Door| match (&code, &other.code) {
+                (Some(a), Some(b)) => a.holds(b) || b.holds(a),
+                _ => false,
+            };
+            if let Some(other) = doors.iter().find(alike) {
+                return Err(format!(
+                    "[[door]] {}: whoever types its code or that of {} types the other on the \
+                     way; choose another",
+                    door.name, other.name
+                ));
+            }
+            doors.push(Door {
+                name: door.name.clone(),
+                code,
+                words: door.words.clone(),
+            });
+        }
+        Ok(doors)
+    }
+
+    fn schedules(&self) -> Vec<Schedule> {
+        let place = |name: &str| (0..).zip(&self.buttons).find(|(_, b)| b.name == name);
+        let schedule = |s: &super::Schedule| {
+            Some(Schedule {
+                name: s.name.clone(),
+                button: place(&s.button).map(|(id, _)| ButtonId(id))?,
+                at: s.at.clone(),
+                days: s.days,
+            })
+        };
+        self.schedules.iter().filter_map(schedule).collect()
+    }
+
+    /// What becomes of calls to the device; `None` when they are refused. The
+    /// secret path's token is drawn and kept if there is none yet.
+    ///
+    /// # Errors
+    /// There is no signing key, or the token can neither be read nor made.
+    pub fn inbound(&self) -> Result<Option<Inbound>, String> {
+        let action = self.inbound.action;
+        if action == InboundAction::Refuse {
+            return Ok(None);
+        }
+        if self.ingress()?.signing_key.is_none() {
+            return Err(NO_SIGNING_KEY.to_owned());
+        }
+        let token = secret::kept_token(self.inbound.token_file.as_deref(), &self.token_path())?;
+        Ok(Some(Inbound {
+            action,
+            allow: self.inbound.allow.clone(),
+            token,
+        }))
+    }
+
+    /// Where the token is kept that was drawn here.
+    fn token_path(&self) -> PathBuf {
+        self.store.path.with_file_name("inbound-token")
+    }
+
+    /// The zone of hours and schedules.
+    ///
+    /// # Errors
+    /// This machine does not know it.
+    pub fn timezone(&self) -> Result<TimeZone, String> {
+        let Some(name) = &self.clock.timezone else {
+            return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC));
+        };
+        TimeZone::get(name).map_err(|_| {
+            format!(
+                "[hours] timezone: this machine knows no {name}; `timedatectl list-timezones` \
+                 shows those it knows, and the package tzdata brings them"
+            )
         })
     }
 
@@ -50,6 +195,7 @@ impl File {
         Ok(rest::Config {
             base_url: self.service.base_url.clone(),
             api_key: rest::ApiKey::parse(&key).map_err(|e| e.to_string())?,
+            from_number: self.service.from_number.clone(),
             phone_number_id: self.service.phone_number_id.clone(),
             extra_ca: self.service.ca_file.clone(),
             timeouts: rest::Timeouts::default(),
@@ -128,13 +274,30 @@ impl File {
         (0..).zip(&self.buttons).filter_map(line).collect()
     }
 
-    /// The lamp's line.
+    /// The lines of the lamps, and what each shows.
     #[must_use]
-    pub fn lamp_line(&self) -> Option<OutputLine> {
-        self.lamp.as_ref().map(|lamp| OutputLine {
+    pub fn lamp_lines(&self) -> Vec<(panel::LampRole, OutputLine)> {
+        let role = |role| match role {
+            LampRole::Status => panel::LampRole::Status,
+            LampRole::InProgress => panel::LampRole::InProgress,
+            LampRole::Listen => panel::LampRole::Listen,
+        };
+        let line = |lamp: &super::Lamp| OutputLine {
             line: lamp.line.clone(),
             active_low: lamp.active_low,
-        })
+        };
+        let lamps = self.lamps.iter();
+        lamps.map(|lamp| (role(lamp.role), line(lamp))).collect()
+    }
+
+    /// The lines of the doors' relays, in the order of the doors.
+    #[must_use]
+    pub fn relay_lines(&self) -> Vec<OutputLine> {
+        let line = |door: &super::Door| OutputLine {
+            line: door.line.clone(),
+            active_low: door.active_low,
+        };
+        self.doors.iter().map(line).collect()
     }
 
     fn call(&self) -> call::Config {
@@ -167,7 +330,43 @@ impl File {
             qualify: self.panel.qualify,
             long_press: self.panel.long_press,
             stuck: self.panel.stuck,
+            buttons: self.buttons.iter().map(gestures).collect(),
+            relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
         }
     }
+}
+
+/// Which gestures the panel is to tell of a button.
+fn gestures(button: &super::Button) -> panel::ButtonConfig {
+    let calls = match (button.press, button.long_press) {
+        (Action::Call, _) => Some(CallsOn::Press),
+        (_, Action::Call) => Some(CallsOn::LongPress),
+        _ => None,
+    };
+    panel::ButtonConfig {
+        calls,
+        long_press: button.long_press != Action::None,
+        double_press: button.double_press != Action::None,
+    }
+}
+
+fn relay(door: &super::Door) -> panel::RelayConfig {
+    panel::RelayConfig { pulse: door.pulse }
+}
+
+/// The code of the `n`th door, from 1.
+fn door_code(n: usize, door: &super::Door) -> Result<Option<Code>, String> {
+    if door.code.is_some() {
+        return Ok(door.code.clone());
+    }
+    let wrong = |why: &dyn std::fmt::Display| format!("[[door]] {}: {why}", door.name);
+    let text = secret::read(door.code_file.as_deref(), &format!("door-code-{n}"));
+    let Some(text) = text.map_err(|why| wrong(&why))? else {
+        return Ok(None);
+    };
+    let code: Code = text.parse().map_err(|why| wrong(&why))?;
+    code.check(door.allow_single_digit)
+        .map_err(|why| wrong(&why))?;
+    Ok(Some(code))
 }

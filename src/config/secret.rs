@@ -3,8 +3,13 @@
 //! A file the configuration names comes first; without one it is the service
 //! manager's credential of that name (systemd's `LoadCredential=`).
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::wire::handshake::Token;
 
 /// A secret has at most this many bytes.
 const SIZE_MAX: u64 = 4096;
@@ -39,6 +44,60 @@ pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, S
         return Err(format!("{shown}: the file is empty; put the {name} in it"));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// The token of the secret path on which calls to the device come in. Without
+/// a file or a credential it is drawn once, and kept at `path` for its owner.
+///
+/// # Errors
+/// It can neither be read nor made; says what to do.
+pub(super) fn kept_token(named: Option<&Path>, path: &Path) -> Result<Token, String> {
+    let name = "inbound-token";
+    let given = match read(named, name)? {
+        None if path.exists() => read(Some(path), name)?,
+        given => given,
+    };
+    if let Some(text) = given {
+        return Token::parse(&text).ok_or_else(|| {
+            format!(
+                "an {name} has {} letters, digits, - and _; `head -c 24 /dev/urandom | basenc \
+                 --base64url` makes one",
+                Token::LENGTH
+            )
+        });
+    }
+    let mut bytes = [0; 24];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| "the system gives no random numbers for an inbound token".to_owned())?;
+    let token = Token::from_random(bytes);
+    keep(path, token.as_str()).map_err(|e| {
+        format!(
+            "{}: the inbound token cannot be kept: {e}; run as callbox's user or as root, or name \
+             a file of your own in [inbound] token_file",
+            path.display()
+        )
+    })?;
+    Ok(token)
+}
+
+/// Writes a secret that only its owner reads: whoever owns the folder, since
+/// root may be who asks first.
+fn keep(path: &Path, secret: &str) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{secret}")?;
+    let owner = std::fs::metadata(folder)?;
+    if file.metadata()?.uid() != owner.uid() {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -1,26 +1,151 @@
 //! How single values of the file are read: text into the type the part wants,
 //! with a range that makes sense and an error that says what to write.
 
+use std::fmt::{self, Display};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::door::Code;
+use super::hours::{BadTime, TimeOfDay};
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
 use crate::edge::gpio::{Bias, LineSpec};
-use crate::units::E164;
+use crate::units::{ByteOrder, Digit, E164};
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
 pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<E164, D::Error> {
     E164::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
-pub(super) fn phone_number_id<'de, D: Deserializer<'de>>(
+/// One number, or a list of them.
+pub(super) fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<E164>, D::Error> {
+    from.deserialize_any(OneOrMany {
+        like: "a number like \"+4930123456\", or a list of them",
+        parse: |text: &str| E164::parse(text).map_err(|e| e.to_string()),
+    })
+}
+
+/// One time of day, or a list of them.
+pub(super) fn times<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<TimeOfDay>, D::Error> {
+    from.deserialize_any(OneOrMany {
+        like: "a time like \"07:30\", or a list of them",
+        parse: |text: &str| text.parse().map_err(|e: BadTime| e.to_string()),
+    })
+}
+
+/// A text, or a list of texts.
+struct OneOrMany<F> {
+    like: &'static str,
+    parse: F,
+}
+
+impl<'de, T, F: Fn(&str) -> Result<T, String>> Visitor<'de> for OneOrMany<F> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.like)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+        (self.parse)(text).map(|one| vec![one]).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(text) = list.next_element::<String>()? {
+            all.push((self.parse)(&text).map_err(A::Error::custom)?);
+        }
+        Ok(all)
+    }
+}
+
+pub(super) fn whole_numbers<S: Serializer>(numbers: &[E164], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(numbers.iter().map(E164::as_str))
+}
+
+pub(super) fn as_texts<T: Display, S: Serializer>(all: &[T], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(all.iter().map(T::to_string))
+}
+
+/// A value that is written as a text.
+pub(super) fn text<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
     from: D,
-) -> Result<PhoneNumberId, D::Error> {
-    PhoneNumberId::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+) -> Result<T, D::Error> {
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
+pub(super) fn some_text<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    text(from).map(Some)
+}
+
+pub(super) fn as_text<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+pub(super) fn as_some_text<T: Display, S: Serializer>(
+    value: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+/// A door's code. Whatever is wrong with it, it is not repeated.
+pub(super) fn code<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Code>, D::Error> {
+    let value = toml::Value::deserialize(from)?;
+    let text = value
+        .as_str()
+        .ok_or_else(|| D::Error::custom("a code stands in quotes, since it may begin with a 0"))?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// One key of a telephone.
+pub(super) fn some_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digit>, D::Error> {
+    let text = String::deserialize(from)?;
+    let mut keys = text.chars();
+    let key = match (keys.next(), keys.next()) {
+        (Some(key), None) => Digit::parse(key),
+        _ => None,
+    };
+    key.map(Some).ok_or_else(|| {
+        D::Error::custom("write one key of a telephone: \"0\" to \"9\", \"*\" or \"#\"")
+    })
+}
+
+pub(super) fn as_some_key<S: Serializer>(key: &Option<Digit>, to: S) -> Result<S::Ok, S::Error> {
+    as_some_text(&key.map(Digit::key), to)
+}
+
+/// The name of a time zone. Whether there is one the system knows.
+pub(super) fn zone<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(from)?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"/_+-".contains(&b);
+    match (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        true => Ok(Some(name)),
+        false => Err(D::Error::custom(
+            "this is no time zone; write a name like \"Europe/Berlin\", as `timedatectl \
+             list-timezones` shows them",
+        )),
+    }
+}
+
+pub(super) fn as_zone<S: Serializer>(zone: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    as_some_text(zone, to)
+}
+
+pub(super) fn some_id<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PhoneNumberId>, D::Error> {
+    let id = PhoneNumberId::parse(&String::deserialize(from)?).map_err(D::Error::custom)?;
+    Ok(Some(id))
 }
 
 pub(super) fn base<'de, D: Deserializer<'de>>(from: D) -> Result<BaseUrl, D::Error> {
@@ -99,8 +224,11 @@ pub(super) fn whole_number<S: Serializer>(number: &E164, to: S) -> Result<S::Ok,
     number.as_str().serialize(to)
 }
 
-pub(super) fn as_id<S: Serializer>(id: &PhoneNumberId, to: S) -> Result<S::Ok, S::Error> {
-    id.as_str().serialize(to)
+pub(super) fn as_some_id<S: Serializer>(
+    id: &Option<PhoneNumberId>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    as_some_text(&id.as_ref().map(PhoneNumberId::as_str), to)
 }
 
 pub(super) fn as_base<S: Serializer>(url: &BaseUrl, to: S) -> Result<S::Ok, S::Error> {
@@ -124,10 +252,7 @@ pub(super) fn as_some_line<S: Serializer>(
     line: &Option<LineSpec>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    match line {
-        Some(line) => to.serialize_some(&line.to_string()),
-        None => to.serialize_none(),
-    }
+    as_some_text(line, to)
 }
 
 /// The words of the file for how a line is pulled.
@@ -143,6 +268,9 @@ const STYLES: &[(&str, Style)] = &[
     ("europe", Style::Europe),
     ("north-america", Style::NorthAmerica),
 ];
+
+/// The words of the file for which byte of a sample comes first.
+const ORDERS: &[(&str, ByteOrder)] = &[("big", ByteOrder::Big), ("little", ByteOrder::Little)];
 
 /// The words of the file for the channel of a stereo microphone.
 const CHANNELS: &[(&str, MicChannel)] = &[
@@ -173,6 +301,14 @@ pub(super) fn channel<'de, D: Deserializer<'de>>(from: D) -> Result<MicChannel, 
 
 pub(super) fn as_channel<S: Serializer>(channel: &MicChannel, to: S) -> Result<S::Ok, S::Error> {
     as_word(CHANNELS, channel, to)
+}
+
+pub(super) fn order<'de, D: Deserializer<'de>>(from: D) -> Result<ByteOrder, D::Error> {
+    word(ORDERS, from)
+}
+
+pub(super) fn as_order<S: Serializer>(order: &ByteOrder, to: S) -> Result<S::Ok, S::Error> {
+    as_word(ORDERS, order, to)
 }
 
 /// One of a few words.

@@ -225,7 +225,7 @@ fn write_times(row: &mut Row, record: &Record, now: Reading) {
     };
     let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
     let ms = |after: Option<Duration>| after.map(whole_ms);
-    row.button = Some(record.button.0);
+    row.button = record.button.map(|b| b.0);
     row.clock_trusted = Some(now.trusted);
     row.pressed_at = Some(pressed);
     (row.sent_at, row.sent_after_ms) = (at(record.sent), ms(record.sent));
@@ -306,6 +306,9 @@ fn reason(ended: Ended) -> String {
         Ended::NotAnswered => "nobody answered",
         Ended::Rejected => "rejected",
         Ended::Voicemail => "a machine answered",
+        Ended::NotConfirmed => "nobody confirmed",
+        Ended::Announced => "the announcement was made",
+        Ended::NotSpoken => "the service did not say that the announcement was played",
         Ended::MaxTime => "the device's maximum time was over",
         Ended::ServiceMaxTime => "the service's maximum time was over",
         Ended::Failed => "the service could not connect it",
@@ -320,6 +323,8 @@ fn reason(ended: Ended) -> String {
         }
         Ended::Limited(Limit::BackOff) => "not placed: a pause after failures",
         Ended::Limited(Limit::RetryAfter) => "not placed: the service asked to wait",
+        Ended::NoNumber => "not placed: no number is to be called at this hour",
+        Ended::TurnedAway => "an inbound call that was not let in",
         Ended::LineBusy => "not placed: an earlier call was still up",
         Ended::NotFound => "no answer to place-call, and no call was found",
         Ended::Shutdown => "callbox was stopped",

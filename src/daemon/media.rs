@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use embedded_hal::digital::OutputPin;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::edge::gpio;
 use crate::edge::panel_inputs::{EdgeSource, KernelClock, PanelInputs};
@@ -27,6 +28,8 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// Pause when a person has to mend something first.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
+/// For the panel to set its pins a last time: they may be behind a slow bus.
+const PANEL_ENDS_WITHIN: Duration = Duration::from_millis(200);
 /// Openings that wait for the panel; one more while so many wait is none.
 const OPENINGS: usize = 8;
 
@@ -98,6 +101,18 @@ impl Media {
     /// How the panel is; whoever waits for it gets a receiver of their own.
     pub(super) fn panel(&self) -> watch::Receiver<PanelState> {
         self.panel.clone()
+    }
+
+    /// Ends the runtime. Waits for the panel to let go of its lines, so that no
+    /// door stays open behind a process that has ended.
+    pub(super) async fn end(self) {
+        let mut panel = self.panel();
+        drop(self);
+        let works = *panel.borrow() == PanelState::Works;
+        let let_go = async { while panel.changed().await.is_ok() {} };
+        if works && timeout(PANEL_ENDS_WITHIN, let_go).await.is_err() {
+            tracing::warn!("the panel's lines were not let go in time");
+        }
     }
 
     /// Asks for a sign of life.

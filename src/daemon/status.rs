@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::Daemon;
+use super::media::PanelState;
 use crate::call::Phase;
 use crate::edge::card::SideStats;
 use crate::trace::Counter;
@@ -16,10 +17,14 @@ pub(super) fn words(phase: Phase) -> &'static str {
         Phase::Pressed => "pressed, waiting for the line",
         Phase::Dialing => "dialing",
         Phase::Ringing => "ringing",
+        Phase::Confirming => "answered, waiting for the callee to confirm",
+        Phase::Chiming => "somebody calls",
+        Phase::Announcing => "the announcement is being made",
         Phase::Answered => "answered",
         Phase::OneWay => "answered, but nothing is heard from the far end",
         Phase::Reconnecting => "the stream dropped, waiting for it to come back",
         Phase::Ending => "hanging up",
+        Phase::Announced => "the announcement was made",
         Phase::Ended => "the call is over",
         Phase::Failed => "the call failed",
         Phase::Limited => "a limit says no",
@@ -45,6 +50,11 @@ impl Daemon {
             "priority": match &self.sound.rights {
                 Ok(()) => "real time".to_owned(),
                 Err(denied) => denied.to_string(),
+            },
+            "panel": match &*self.media.panel().borrow() {
+                PanelState::Opening => "its lines are being opened".to_owned(),
+                PanelState::Works => "works".to_owned(),
+                PanelState::Broken(why) => format!("does not work: {why}"),
             },
             "microphone": side(&self.sound.stats.microphone),
             "speaker": side(&self.sound.stats.speaker),

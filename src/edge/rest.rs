@@ -2,12 +2,14 @@
 //!
 //! Called by the daemon: `place` on a press, `warm` on the first edge before
 //! it, `keep_warm` on a timer, `list`, `get` and `hang_up` while a call is
-//! looked after. What the bytes mean is `wire::rest`'s business.
+//! looked after, `transcripts` when it is over; and by `callbox service` and
+//! `doctor`: `numbers`, `number`, `update_number`. What the bytes mean is
+//! `wire::rest`'s business.
 //!
 //! ```text
 //!            ┌─ press line ── place, warm, keep_warm ──┐
 //!  daemon ───┤                                         ├── TLS ──▶ service
-//!            └─ other line ── list, get, hang_up ──────┘
+//!            └─ other line ── all others ──────────────┘
 //! ```
 //!
 //! HTTP/1.1 carries one request at a time, so a poll for a call's status would
@@ -52,14 +54,17 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::OnceCell;
 
 use crate::edge::clock::Stamp;
 use crate::trace::{Counter, Trace};
 use crate::units::{CallId, E164};
 use crate::wire::rest::{
     Answer, ApiError, BaseUrl, Body, CALL_LIMIT, Call, CallPage, ConnectFault, Headers, LIST_LIMIT,
-    ListQuery, PLACE_PATH, Pair, PhoneNumberId, PlaceRequest, Placed, call_path, hang_up_path,
-    list_path, read_call, read_date, read_hang_up, read_page, read_placed,
+    ListQuery, NUMBERS_PATH, Number, NumberUpdate, PLACE_PATH, Pair, PhoneNumberId, PlaceRequest,
+    Placed, Segment, call_path, hang_up_path, list_path, number_path, old_transcript_path,
+    read_call, read_date, read_hang_up, read_number, read_numbers, read_page, read_placed,
+    read_transcript, transcript_path,
 };
 
 /// Where the service is, who we are to it, and how long we wait.
@@ -69,8 +74,11 @@ pub struct Config {
     pub base_url: BaseUrl,
     /// Sent as `X-API-Key` with every request.
     pub api_key: ApiKey,
-    /// The UUID of the number calls are placed from: list and get need it.
-    pub phone_number_id: PhoneNumberId,
+    /// The number calls are placed from.
+    pub from_number: E164,
+    /// The UUID of that number: list and get need it. Without it, it is looked
+    /// up among the account's numbers when it is first needed, and kept.
+    pub phone_number_id: Option<PhoneNumberId>,
     /// A PEM file with certificate authorities to trust besides the public
     /// ones. Default none; an organization that inspects TLS needs it.
     pub extra_ca: Option<PathBuf>,
@@ -220,7 +228,9 @@ struct Shared {
     press: Client,
     other: Client,
     base: BaseUrl,
-    number: PhoneNumberId,
+    from: E164,
+    /// Its id, once it is known. Whoever needs it meanwhile waits.
+    number: OnceCell<PhoneNumberId>,
     timeouts: Timeouts,
     key: ApiKey,
     trace: Arc<Trace>,
@@ -257,7 +267,8 @@ impl Rest {
             other: client(&config, tls)?,
             base: config.base_url,
             key: config.api_key,
-            number: config.phone_number_id,
+            from: config.from_number,
+            number: OnceCell::new_with(config.phone_number_id),
             timeouts: config.timeouts,
             trace,
             on_press_line: AtomicUsize::new(0),
@@ -299,7 +310,7 @@ impl Rest {
     /// # Errors
     /// Says what to do next.
     pub async fn list(&self, query: &ListQuery) -> Result<CallPage, ApiError> {
-        let path = list_path(&self.shared.number, query);
+        let path = list_path(&self.number_id().await?, query);
         let get = self.request(&self.shared.other, Method::GET, &path);
         let reply = self.exchange(get, self.reading(LIST_LIMIT)).await?;
         self.read(&reply, read_page)
@@ -310,10 +321,10 @@ impl Rest {
     /// # Errors
     /// Says what to do next.
     pub async fn get(&self, call: &CallId) -> Result<Call, ApiError> {
-        let path = call_path(&self.shared.number, call);
+        let path = call_path(&self.number_id().await?, call);
         let get = self.request(&self.shared.other, Method::GET, &path);
         let reply = self.exchange(get, self.reading(CALL_LIMIT)).await?;
-        self.read(&reply, read_call)
+        self.read(&reply, |answer| read_call(answer, call))
     }
 
     /// Asks the service to end a call. The answer is the call as it was then:
@@ -329,7 +340,85 @@ impl Rest {
             ..self.reading(CALL_LIMIT)
         };
         let reply = self.exchange(post, exchange).await?;
-        self.read(&reply, read_hang_up)
+        self.read(&reply, |answer| read_hang_up(answer, call))
+    }
+
+    /// What was said in a call that is over, where the service wrote it down.
+    ///
+    /// # Errors
+    /// Says what to do next. [`ApiError::Unsupported`] when the service has no
+    /// such route, neither the newer nor the older one.
+    pub async fn transcripts(&self, call: &CallId) -> Result<Vec<Segment>, ApiError> {
+        match self.transcript_at(&transcript_path(call), call).await {
+            Err(ApiError::Unsupported) => {
+                let path = old_transcript_path(&self.number_id().await?, call);
+                self.transcript_at(&path, call).await
+            }
+            other => other,
+        }
+    }
+
+    async fn transcript_at(&self, path: &str, call: &CallId) -> Result<Vec<Segment>, ApiError> {
+        let get = self.request(&self.shared.other, Method::GET, path);
+        let reply = self.exchange(get, self.reading(LIST_LIMIT)).await?;
+        self.read(&reply, |answer| read_transcript(answer, call))
+    }
+
+    /// The account's numbers, as far as the key shows them.
+    ///
+    /// # Errors
+    /// Says what to do next.
+    pub async fn numbers(&self) -> Result<Vec<Number>, ApiError> {
+        let get = self.request(&self.shared.other, Method::GET, NUMBERS_PATH);
+        let reply = self.exchange(get, self.reading(LIST_LIMIT)).await?;
+        self.read(&reply, read_numbers)
+    }
+
+    /// The number calls are placed from.
+    ///
+    /// # Errors
+    /// Says what to do next.
+    pub async fn number(&self) -> Result<Number, ApiError> {
+        let id = self.number_id().await?;
+        let get = self.request(&self.shared.other, Method::GET, &number_path(&id));
+        let reply = self.exchange(get, self.reading(CALL_LIMIT)).await?;
+        self.read(&reply, |answer| read_number(answer, &id))
+    }
+
+    /// Sets what becomes of calls to that number. Doing it twice does no harm.
+    /// The answer is the number as it is then.
+    ///
+    /// # Errors
+    /// Says what to do next.
+    pub async fn update_number(&self, update: &NumberUpdate) -> Result<Number, ApiError> {
+        let id = self.number_id().await?;
+        let patch = self
+            .request(&self.shared.other, Method::PATCH, &number_path(&id))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(update.to_body());
+        let reply = self.exchange(patch, self.reading(CALL_LIMIT)).await?;
+        self.read(&reply, |answer| read_number(answer, &id))
+    }
+
+    /// The id of the number calls are placed from: as it was configured, or as
+    /// the service's list has it.
+    ///
+    /// # Errors
+    /// Says what to do next; [`ApiError::NoSuchNumber`] when the number is not
+    /// the account's.
+    pub async fn number_id(&self) -> Result<PhoneNumberId, ApiError> {
+        let find = async || self.find_in(&self.numbers().await?);
+        self.shared.number.get_or_try_init(find).await.cloned()
+    }
+
+    fn find_in(&self, numbers: &[Number]) -> Result<PhoneNumberId, ApiError> {
+        let from = &self.shared.from;
+        let ours = numbers.iter().find(|number| number.number == *from);
+        let id = ours.map(|number| number.id.clone());
+        id.ok_or_else(|| ApiError::NoSuchNumber {
+            from: from.clone(),
+            count: numbers.len(),
+        })
     }
 
     /// Finds out whether the configured `phone_number_id` is that of `from`,
@@ -374,14 +463,25 @@ impl Rest {
         if self.shared.on_press_line.load(Ordering::Relaxed) > 0 {
             return Ok(false);
         }
-        let path = list_path(&self.shared.number, &ListQuery::newest());
+        // Until the number's id is known, asking for it does as well.
+        let known = self.shared.number.get();
+        let path = known.map_or(NUMBERS_PATH.to_owned(), |id| {
+            list_path(id, &ListQuery::newest())
+        });
         let get = self.request(&self.shared.press, Method::GET, &path);
         let exchange = Exchange {
             within: self.shared.timeouts.warm,
             ..self.reading(LIST_LIMIT)
         };
         let reply = self.on_press_line(self.exchange(get, exchange)).await?;
-        self.read(&reply, read_page).map(|_| true)
+        if known.is_some() {
+            self.read(&reply, read_page)?;
+        } else {
+            let found = self.find_in(&self.read(&reply, read_numbers)?)?;
+            // Whoever was faster has found the same.
+            _ = self.shared.number.set(found);
+        }
+        Ok(true)
     }
 
     /// The service's clock now: its latest `Date` header, and the monotonic

@@ -45,7 +45,7 @@ use crate::audio::ring::{DownlinkTx, Packet, UPLINK_PACKETS, UPLINK_STALE, Uplin
 use crate::edge::ingress::{Stream, Upgraded};
 use crate::edge::realtime::{self, Wake};
 use crate::trace::{Counter, Trace};
-use crate::units::{BLOCK_MS, SocketId};
+use crate::units::{BLOCK_MS, Encoding, SocketId};
 use crate::wire::media::{
     self, CLEAR, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, SLOT, Start, Track, Writer,
 };
@@ -403,6 +403,7 @@ impl Hub {
             let packet = Packet {
                 stream: live.stream,
                 seq: slot.seq,
+                encoding: Encoding::Pcmu,
                 payload: heapless::Vec::from_slice(slot.payload).expect("a slot fits a packet"),
             };
             refused += u64::from(self.downlink.push(packet).is_err());

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use callbox::audio::codec::Codec;
 use callbox::audio::engine::{Command, Engine, Format, Ports};
-use callbox::audio::ring::{self, CommandTx, DownlinkTx, Packet, UplinkRx};
+use callbox::audio::ring::{self, CommandTx, DownlinkTx, EventRx, Packet, UplinkRx};
 use callbox::audio::{Config, LINE_BLOCK, Stats};
+use callbox::units::{Encoding, Mode};
 
 /// An engine and the other ends of its queues, connected to stream 1.
 pub(crate) struct Rig {
@@ -21,6 +22,7 @@ pub(crate) struct Rig {
     pub(crate) downlink: DownlinkTx,
     pub(crate) uplink: UplinkRx,
     pub(crate) commands: CommandTx,
+    pub(crate) events: EventRx,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -29,11 +31,13 @@ impl Rig {
         let (uplink_tx, uplink) = ring::uplink();
         let (downlink, downlink_rx) = ring::downlink();
         let (commands, commands_rx) = ring::commands();
+        let (events_tx, events) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands: commands_rx,
+            events: events_tx,
             stats: Arc::clone(&stats),
         };
         let mut rig = Self {
@@ -41,10 +45,20 @@ impl Rig {
             downlink,
             uplink,
             commands,
+            events,
             stats,
         };
-        rig.commands.push(Command::Connect { stream: 1 });
+        rig.commands.push(connect(1));
         rig
+    }
+}
+
+/// Stream `stream` begins, raw sound both ways, and the two hear each other.
+pub(crate) fn connect(stream: u32) -> Command {
+    Command::Connect {
+        stream,
+        mode: Mode::default(),
+        joined: true,
     }
 }
 
@@ -58,6 +72,7 @@ pub(crate) fn packet(seq: u32, sound: Sound) -> Packet {
     Packet {
         stream: 1,
         seq,
+        encoding: Encoding::Pcmu,
         payload: Codec::Pcmu.encode(&block),
     }
 }
@@ -157,6 +172,7 @@ pub(crate) fn listen(
         heard(now, &out);
         rig.engine.capture(&silence);
         while rig.uplink.pop().is_some() {}
+        while rig.events.pop().is_some() {}
         periods += 1;
     }
 }

@@ -143,7 +143,7 @@ fn an_empty_record_says_so() {
     assert_eq!(calls("list --json", &folder.database()).unwrap(), "[]\n");
     assert_eq!(calls("export", &folder.database()).unwrap(), "");
     let csv = calls("export --csv", &folder.database()).unwrap();
-    assert!(csv.starts_with("token,client_websocket_url,button,") && csv.lines().count() == 1);
+    assert!(csv.starts_with("token,client_websocket_url,direction,") && csv.lines().count() == 1);
 }
 
 #[test]
@@ -315,7 +315,8 @@ fn remote(line: &str, base_url: &BaseUrl) -> Result<String, Failure> {
     let config = Config {
         base_url: base_url.clone(),
         api_key: ApiKey::parse("key-of-a-test").unwrap(),
-        phone_number_id: PhoneNumberId::parse(NUMBER_ID).unwrap(),
+        from_number: E164::parse("+15005550100").unwrap(),
+        phone_number_id: Some(PhoneNumberId::parse(NUMBER_ID).unwrap()),
         extra_ca: None,
         timeouts: Timeouts::default(),
     };

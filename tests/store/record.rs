@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use callbox::edge::clock::{Reading, Stamp};
-use callbox::edge::store::{Config, Query, Reader, Reconciled, Refused, Row, Saved, Update};
+use callbox::edge::store::{
+    Config, Direction, Kind, Outcome, Query, Reader, Reconciled, Refused, Row, Saved, Transcribed,
+    Update,
+};
 use callbox::units::{CallId, E164};
 
 use crate::support::*;
@@ -17,7 +20,13 @@ fn full_row() -> Row {
     Row {
         token: token(7),
         client_websocket_url: Some(format!("wss://door.example/{}", token(7))),
+        direction: Some(Direction::Outbound),
+        kind: Some(Kind::Announce),
+        press: Some(token(6)),
         button: Some(2),
+        target: Some(3),
+        position: Some(1),
+        cycle: Some(4),
         to_number: Some(E164::parse("+4930123456").unwrap()),
         from_number: Some(E164::parse("+15550100").unwrap()),
         call_id: CallId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11"),
@@ -28,14 +37,19 @@ fn full_row() -> Row {
         ringing_at: at(1400),
         stream_at: at(6100),
         answered_at: at(6000),
+        confirmed_at: at(7000),
+        joined_at: at(7001),
         ended_at: at(98_000),
         sent_after_ms: Some(4),
         accepted_after_ms: Some(320),
         ringing_after_ms: Some(1400),
         stream_after_ms: Some(6100),
         answered_after_ms: Some(6000),
+        confirmed_after_ms: Some(7000),
+        joined_after_ms: Some(7001),
         ended_after_ms: Some(98_000),
         talk_ms: Some(92_000),
+        outcome: Some(Outcome::Announced),
         service_status: Some("completed".into()),
         service_hangup_reason: Some("abducted_by_aliens".into()),
         service_created_at: Some("2027-01-15T08:00:00.3Z".into()),
@@ -46,6 +60,14 @@ fn full_row() -> Row {
         http_error: Some("none to speak of".into()),
         calls_remaining: Some(97),
         minutes_remaining: Some(98.5),
+        use_inkbox_tts: Some(true),
+        use_inkbox_stt: Some(false),
+        service_use_inkbox_tts: Some(true),
+        service_use_inkbox_stt: Some(false),
+        digits: Some(6),
+        openings: Some(2),
+        said: Some("water in the cellar".into()),
+        spoken: Some(3),
         codec: Some("pcmu 8000".into()),
         delay_p50_ms: Some(42),
         delay_p95_ms: Some(61),
@@ -61,6 +83,7 @@ fn full_row() -> Row {
         reconnects: Some(2),
         closed: Some(true),
         reconciled: Some(Reconciled::Done),
+        transcribed: Some(Transcribed::Absent),
     }
 }
 
@@ -126,22 +149,48 @@ fn what_is_not_known_stays_null_and_hides_nothing() {
 }
 
 #[test]
-fn one_doubtful_stamp_makes_the_records_clock_doubtful() {
+fn the_clocks_newest_word_counts_when_it_is_about_every_stamp() {
     let folder = Folder::new();
     let (store, _) = open_at(&folder.database());
-    for (n, trusted) in [(1, [true, false]), (2, [false, true]), (3, [true, true])] {
-        for trusted in trusted {
-            record(
-                &store,
-                Row {
-                    clock_trusted: Some(trusted),
-                    ..Row::new(token(n))
-                },
-            );
-        }
+    let row = |n, clock_trusted, pressed_at, sent_at| Row {
+        clock_trusted: Some(clock_trusted),
+        pressed_at,
+        sent_at,
+        ..Row::new(token(n))
+    };
+    let cases = [
+        ("doubt after trust", [true, false], [at(1), at(1)], false),
+        (
+            "every stamp comes anew",
+            [false, true],
+            [at(1), at(1)],
+            true,
+        ),
+        (
+            "one stamp is still the doubtful one",
+            [false, true],
+            [at(1), None],
+            false,
+        ),
+        (
+            "a doubtful stamp is added",
+            [true, false],
+            [None, at(1)],
+            false,
+        ),
+        (
+            "no stamp is doubtful yet",
+            [false, true],
+            [None, at(1)],
+            true,
+        ),
+    ];
+    for (n, (name, trusted, sent, want)) in (0..).zip(cases) {
+        record(&store, row(n, trusted[0], at(0), sent[0]));
+        record(&store, row(n, trusted[1], at(0), sent[1]));
+        let found = rows(&store, Query::Find(token(n))).remove(0);
+        assert_eq!(found.clock_trusted, Some(want), "{name}");
     }
-    let trusted: Vec<_> = latest(&store).iter().map(|row| row.clock_trusted).collect();
-    assert_eq!(trusted, [Some(true), Some(false), Some(false)]);
 }
 
 #[test]

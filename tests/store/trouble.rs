@@ -134,7 +134,7 @@ fn damage_that_comes_while_the_device_runs_costs_no_new_record() {
     let size = file.metadata().unwrap().len();
     file.write_all_at(&vec![0xa5; size as usize - 4096], 4096)
         .unwrap();
-    other.pragma_update(None, "user_version", 1).unwrap();
+    other.pragma_update(None, "user_version", 2).unwrap();
 
     assert_eq!(record(&store, Row::new(token(2))), Saved::OnDisk);
     assert!(!folder.files("calls.db.corrupt-").is_empty());
@@ -192,7 +192,7 @@ fn a_newer_file_is_set_aside_unchanged() {
     says(
         &message(&opened),
         &[
-            "by a newer callbox (format 7, this one knows 1)",
+            "by a newer callbox (format 7, this one knows 2)",
             &aside,
             "install the newer version",
         ],

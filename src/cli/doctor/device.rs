@@ -151,8 +151,8 @@ fn held(direction: Direction, name: &str, xruns: Option<u64>) -> Finding {
 
 pub(super) fn lines(patient: &mut Patient) -> Vec<Finding> {
     let buttons = patient.file.button_lines();
-    let lamp = patient.file.lamp_line();
-    if buttons.is_empty() && lamp.is_none() {
+    let lamps = patient.file.lamp_lines();
+    if buttons.is_empty() && lamps.is_empty() {
         return vec![Finding::skip(
             "no button has a line: only `callbox call` presses them",
         )];
@@ -167,7 +167,7 @@ pub(super) fn lines(patient: &mut Patient) -> Vec<Finding> {
         .iter()
         .map(|(id, line)| (names[usize::from(id.0)], &line.line))
         .collect();
-    wanted.extend(lamp.iter().map(|lamp| ("lamp", &lamp.line)));
+    wanted.extend(lamps.iter().map(|(_, lamp)| ("lamp", &lamp.line)));
     let mut found: Vec<_> = wanted
         .iter()
         .map(|(name, spec)| line(&listing, name, spec, patient.runs()))

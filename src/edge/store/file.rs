@@ -31,7 +31,7 @@ const APPLICATION_ID: u32 = 0x6362_6f78;
 
 /// What makes the tables, a step per format. Steps that were released never
 /// change; a new format is a new step.
-const MIGRATIONS: &[&str] = &[include_str!("format_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("format_1.sql"), include_str!("format_2.sql")];
 
 /// Bytes of a database page, SQLite's default and the usual block of a card.
 const PAGE: u64 = 4096;
@@ -50,6 +50,7 @@ const SETTINGS: &str = "
     PRAGMA wal_autocheckpoint = 256;
     PRAGMA journal_size_limit = 1048576;
     PRAGMA trusted_schema = OFF;
+    PRAGMA foreign_keys = ON;
 ";
 
 /// Something that went wrong with the record's file, for people to read.

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ToSql, Transaction, params};
 
+use super::details;
 use super::file::{self, Fault, Trouble};
 use super::query::{self, Query};
 use super::row::{COLUMNS, Row};
-use super::{Change, Config, Health, ROWS_IN_MEMORY, Saved, Update};
+use super::{Change, Config, DETAILS_IN_MEMORY, Health, ROWS_IN_MEMORY, Saved, Update};
 use crate::edge::clock::Stamp;
 use crate::trace::{Counter, Trace};
 
@@ -103,7 +104,11 @@ impl Keeper {
             let (limit, offset) = (ROWS_IN_MEMORY, 0);
             let mut rows = Query::Latest { limit, offset }.rows(&self.connection)?;
             rows.reverse();
-            copy(&self.connection, &rows, &mut disk, self.config.max_rows)?;
+            let transaction = disk.transaction()?;
+            copy(&self.connection, &rows, &transaction)?;
+            details::copy(&self.connection, &transaction)?;
+            prune_by_count(&transaction, self.config.max_rows)?;
+            transaction.commit()?;
             Ok((disk, rows.len()))
         });
         for trouble in &troubles {
@@ -161,14 +166,22 @@ impl Keeper {
     }
 
     fn write_here(&mut self, updates: &[Update]) -> rusqlite::Result<()> {
-        let max_rows = match self.place {
-            Saved::OnDisk => self.config.max_rows,
-            Saved::InMemory => self.config.max_rows.min(ROWS_IN_MEMORY),
+        let transaction = self.connection.transaction()?;
+        write_all(&transaction, updates)?;
+        let max_rows = self.config.max_rows;
+        let lost = match self.place {
+            Saved::OnDisk => {
+                prune_by_count(&transaction, max_rows)?;
+                details::make_room(&transaction)?;
+                0
+            }
+            Saved::InMemory => {
+                prune_by_count(&transaction, max_rows.min(ROWS_IN_MEMORY))?
+                    + details::keep_newest(&transaction, DETAILS_IN_MEMORY)?
+            }
         };
-        let gone = write_all(&mut self.connection, updates, max_rows)?;
-        if self.place == Saved::InMemory {
-            self.trace.add(Counter::RecordsLost, gone as u64);
-        }
+        transaction.commit()?;
+        self.trace.add(Counter::RecordsLost, lost as u64);
         Ok(())
     }
 
@@ -198,29 +211,28 @@ fn salvage(config: &Config, memory: &mut Connection) {
     let Ok(disk) = file::open_to_read(&config.path) else {
         return;
     };
-    let rows = Query::Unfinished.rows(&disk);
-    if let Err(error) = rows.and_then(|rows| copy(&disk, &rows, memory, ROWS_IN_MEMORY)) {
+    let mut salvaged = || -> rusqlite::Result<()> {
+        let rows = Query::Unfinished.rows(&disk)?;
+        let transaction = memory.transaction()?;
+        copy(&disk, &rows, &transaction)?;
+        transaction.commit()
+    };
+    if let Err(error) = salvaged() {
         tracing::warn!(%error, "calls that were up before are not known");
     }
 }
 
-/// All `updates`, or none. Says how many rows gave way to them.
-fn write_all(
-    connection: &mut Connection,
-    updates: &[Update],
-    max_rows: u32,
-) -> rusqlite::Result<usize> {
-    let transaction = connection.transaction()?;
+/// Writes `updates` in their order.
+pub(super) fn write_all(transaction: &Transaction<'_>, updates: &[Update]) -> rusqlite::Result<()> {
     for update in updates {
         match &update.change {
-            Change::Record(row) => write_row(&transaction, row)?,
-            Change::Keep { key, value } => keep(&transaction, key, value)?,
-            Change::Prune { before } => prune_by_age(&transaction, *before)?,
+            Change::Record(row) => write_row(transaction, row)?,
+            Change::Detail { token, detail } => details::write(transaction, token, detail)?,
+            Change::Keep { key, value } => keep(transaction, key, value)?,
+            Change::Prune { before } => prune_by_age(transaction, *before)?,
         }
     }
-    let gone = prune_by_count(&transaction, max_rows)?;
-    transaction.commit()?;
-    Ok(gone)
+    Ok(())
 }
 
 /// Writes the facts of `row` over those of the same token, NULL over none.
@@ -244,13 +256,25 @@ static UPSERT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 });
 
 /// What becomes of a column that is written again: the newer fact, unless
-/// there is none. One doubtful stamp makes the record's clock doubtful.
+/// there is none. The newer word about the clock counts when it comes with a
+/// newer stamp for each that is there; else one doubtful stamp makes them all
+/// doubtful.
 fn merge(name: &str) -> String {
     let newer = format!("coalesce(excluded.{name}, {name})");
-    match name {
-        "clock_trusted" => format!("{name} = min({newer}, coalesce({name}, excluded.{name}))"),
-        _ => format!("{name} = {newer}"),
+    if name != "clock_trusted" {
+        return format!("{name} = {newer}");
     }
+    let stamps = COLUMNS
+        .iter()
+        .filter(|name| name.ends_with("_at") && !name.starts_with("service_"));
+    let renewed: Vec<String> = stamps
+        .map(|at| format!("({at} IS NULL OR excluded.{at} IS NOT NULL)"))
+        .collect();
+    format!(
+        "{name} = CASE WHEN {} THEN {newer}
+         ELSE min({newer}, coalesce({name}, excluded.{name})) END",
+        renewed.join(" AND ")
+    )
 }
 
 fn keep(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
@@ -276,20 +300,12 @@ fn prune_by_count(transaction: &Transaction<'_>, max_rows: u32) -> rusqlite::Res
 }
 
 /// Writes `rows` of `from`, and all its kept values, over what `to` has.
-fn copy(
-    from: &Connection,
-    rows: &[Row],
-    to: &mut Connection,
-    max_rows: u32,
-) -> rusqlite::Result<()> {
-    let kept = query::kept(from)?;
-    let transaction = to.transaction()?;
+fn copy(from: &Connection, rows: &[Row], to: &Transaction<'_>) -> rusqlite::Result<()> {
     for row in rows {
-        write_row(&transaction, row)?;
+        write_row(to, row)?;
     }
-    for (key, value) in &kept {
-        keep(&transaction, key, value)?;
+    for (key, value) in &query::kept(from)? {
+        keep(to, key, value)?;
     }
-    prune_by_count(&transaction, max_rows)?;
-    transaction.commit()
+    Ok(())
 }

@@ -19,16 +19,21 @@
 //! - A file that cannot be used is set aside, never overwritten; another
 //!   program's database is not touched at all.
 //! - The record is bounded: by count in every write, by age with
-//!   [`Update::prune`], by size with `max_page_count`.
+//!   [`Update::prune`], by size with `max_page_count`. Transcripts and
+//!   timelines give way before rows do.
 //!
 //! Units: rows; sizes in bytes. Threads: [`StoreHandle`] is for any thread but
 //! the audio thread; all else here runs on `callbox-store`.
 
+mod details;
 mod file;
+mod filter;
 mod keeper;
 mod query;
 mod reconcile;
 mod row;
+mod timeline;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,12 +45,19 @@ use tokio::sync::oneshot;
 
 use crate::edge::clock::{Reading, Stamp};
 use crate::trace::{Counter, Trace};
+use details::Detail;
 use keeper::Keeper;
 
+pub use details::{LINE_TEXT_MAX, LINES_MAX, Line, OPENINGS_MAX, Opening};
 pub use file::Trouble;
+pub use filter::{BadNumberFilter, Filter, NumberFilter};
 pub use query::{Query, ReadError, Reader};
 pub use reconcile::{absent, reconcile};
-pub use row::{Reconciled, Row};
+pub use row::Row;
+pub use timeline::{
+    BLOB_MAX, BadTimeline, COLUMNS_MAX, Column, EVENT_TEXT_MAX, EVENTS_MAX, STEP_MS, Timeline,
+};
+pub use words::{Direction, Kind, OpenedBy, Outcome, Party, Reconciled, Source, Transcribed};
 
 /// Messages the queue holds. A call makes about ten; what does not fit is
 /// handed back.
@@ -56,6 +68,10 @@ pub const RETRY: Duration = Duration::from_secs(30);
 
 /// Rows kept in memory while the disk takes none. The oldest gives way.
 const ROWS_IN_MEMORY: u32 = 1000;
+
+/// Attempts whose lines and timelines are kept in memory meanwhile: with the
+/// longest words each takes a megabyte.
+const DETAILS_IN_MEMORY: u32 = 4;
 
 /// Enough for SQLite in a debug build; it is touched only as far as needed.
 const STACK: usize = 512 * 1024;
@@ -145,6 +161,7 @@ pub struct Update {
 #[derive(Debug)]
 enum Change {
     Record(Box<Row>),
+    Detail { token: String, detail: Detail },
     Keep { key: String, value: String },
     Prune { before: Stamp },
 }
@@ -156,6 +173,32 @@ impl Update {
     pub fn record(mut row: Row) -> Self {
         row.clip();
         Self::new(Change::Record(Box::new(row)))
+    }
+
+    /// Notes that a door was opened in the attempt `token`. The same opening
+    /// again changes nothing.
+    #[must_use]
+    pub fn opening(token: impl Into<String>, opening: Opening) -> Self {
+        Self::detail(token, Detail::Opening(opening))
+    }
+
+    /// Adds a line to the attempt's transcript, or writes it anew. `None` for
+    /// the lines after [`LINES_MAX`]: whoever counts them says so.
+    #[must_use]
+    pub fn transcript(token: impl Into<String>, mut line: Line) -> Option<Self> {
+        line.clip();
+        (line.n < LINES_MAX).then(|| Self::detail(token, Detail::Line(line)))
+    }
+
+    /// Keeps how the attempt sounded over time: once, when it is over.
+    #[must_use]
+    pub fn timeline(token: impl Into<String>, timeline: &Timeline) -> Self {
+        Self::detail(token, Detail::Timeline(timeline.encode()))
+    }
+
+    fn detail(token: impl Into<String>, detail: Detail) -> Self {
+        let token = token.into();
+        Self::new(Change::Detail { token, detail })
     }
 
     /// Keeps a small value by name: state that outlives a restart.

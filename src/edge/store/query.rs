@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, Params, params};
 
+use super::details::{self, Line, Opening};
 use super::file;
+use super::filter::Filter;
 use super::row::{COLUMNS, Row};
+use super::timeline::{BadTimeline, Timeline};
 
 /// Rows [`Query::Find`] answers at most: two are already too many.
 const FOUND_MAX: u32 = 10;
@@ -40,6 +43,12 @@ pub enum Query {
         /// Rows to answer at most.
         limit: u32,
     },
+    /// Answered attempts that are over and whose transcript the service was
+    /// not asked for, the newest first.
+    Untranscribed {
+        /// Rows to answer at most.
+        limit: u32,
+    },
 }
 
 impl Query {
@@ -66,6 +75,12 @@ impl Query {
                 connection,
                 "WHERE closed = 1 AND coalesce(reconciled, 'pending') = 'pending'
                  ORDER BY seq DESC LIMIT ?1",
+                params![limit],
+            ),
+            Self::Untranscribed { limit } => select(
+                connection,
+                "WHERE closed = 1 AND transcribed IS NULL AND call_id IS NOT NULL
+                 AND answered_after_ms IS NOT NULL ORDER BY seq DESC LIMIT ?1",
                 params![limit],
             ),
         }
@@ -116,6 +131,65 @@ impl Reader {
     pub fn rows(&self, query: &Query) -> Result<Vec<Row>, ReadError> {
         query
             .rows(&self.connection)
+            .map_err(|error| ReadError::of(&self.path, error))
+    }
+
+    /// Attempts that `filter` takes, the newest first: `limit` at most, after
+    /// `offset` that are left out.
+    ///
+    /// # Errors
+    /// The file is damaged, or the disk is.
+    pub fn matching(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<Row>, ReadError> {
+        let rows = || -> rusqlite::Result<Vec<Row>> {
+            let sql = format!("{} ORDER BY seq DESC", select_all());
+            let mut statement = self.connection.prepare(&sql)?;
+            let rows = statement.query_map([], Row::read)?;
+            let taken = rows.filter(|row| row.as_ref().map_or(true, |row| filter.takes(row)));
+            taken.skip(offset as usize).take(limit as usize).collect()
+        };
+        rows().map_err(|error| ReadError::of(&self.path, error))
+    }
+
+    /// When doors were opened in the attempt, in order.
+    ///
+    /// # Errors
+    /// The file is damaged, or the disk is.
+    pub fn openings(&self, token: &str) -> Result<Vec<Opening>, ReadError> {
+        details::openings(&self.connection, token).map_err(|error| ReadError::of(&self.path, error))
+    }
+
+    /// What was said in the attempt: the lines of the stream, then those of
+    /// the service.
+    ///
+    /// # Errors
+    /// The file is damaged, or the disk is.
+    pub fn transcript(&self, token: &str) -> Result<Vec<Line>, ReadError> {
+        details::transcript(&self.connection, token)
+            .map_err(|error| ReadError::of(&self.path, error))
+    }
+
+    /// How the attempt sounded over time; `None` when that was not kept.
+    ///
+    /// # Errors
+    /// The file is damaged, or the timeline is.
+    pub fn timeline(&self, token: &str) -> Result<Option<Timeline>, ReadError> {
+        let blob = details::timeline(&self.connection, token)
+            .map_err(|error| ReadError::of(&self.path, error))?;
+        Ok(blob.map(|blob| Timeline::decode(&blob)).transpose()?)
+    }
+
+    /// A number that is another one after another program changed the record.
+    ///
+    /// # Errors
+    /// The file is damaged, or the disk is.
+    pub fn version(&self) -> Result<i64, ReadError> {
+        self.connection
+            .pragma_query_value(None, "data_version", |row| row.get(0))
             .map_err(|error| ReadError::of(&self.path, error))
     }
 
@@ -183,6 +257,9 @@ pub enum ReadError {
     /// It is a database of something else, or no database at all.
     #[error("{} does not hold call records: check the path", .0.display())]
     NotOurs(PathBuf),
+    /// The timeline of a call.
+    #[error(transparent)]
+    Timeline(#[from] BadTimeline),
     /// Damage, or an error of the disk.
     #[error(
         "call records at {} cannot be read: {error}; if that stays, restart the daemon, \

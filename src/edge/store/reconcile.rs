@@ -8,7 +8,8 @@
 //! reasons, never over them; a word we do not know is kept as it came; a row
 //! is `Done` only when the service says that the call is over.
 
-use super::row::{Reconciled, Row};
+use super::row::Row;
+use super::words::Reconciled;
 use crate::wire::rest::{Call, Stamp};
 
 /// The facts `call` adds to `row`, or `None` when it is another attempt's
@@ -26,6 +27,8 @@ pub fn reconcile(row: &Row, call: &Call) -> Option<Row> {
         service_created_at: words(call.created_at.as_ref()),
         service_started_at: words(call.started_at.as_ref()),
         service_ended_at: words(call.ended_at.as_ref()),
+        service_use_inkbox_tts: call.use_inkbox_tts,
+        service_use_inkbox_stt: call.use_inkbox_stt,
         reconciled: call.is_over().then_some(Reconciled::Done),
         ..Row::new(row.token.clone())
     })

@@ -12,9 +12,10 @@
 
 use std::fmt;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde_json::{Map, Value};
 
+use super::words::{Direction, Kind, Outcome, Reconciled, Transcribed, unreadable};
 use crate::edge::clock::Stamp;
 use crate::units::{CallId, E164};
 
@@ -62,7 +63,7 @@ macro_rules! columns {
             /// Cuts long words, so that no answer of a server fills the disk.
             pub(super) fn clip(&mut self) {
                 $(if let Some(fact) = &mut self.$name {
-                    fact.clip();
+                    fact.clip(text_max(stringify!($name)));
                 })+
             }
         }
@@ -72,8 +73,21 @@ macro_rules! columns {
 columns! {
     /// Where the service was asked to bring the sound.
     client_websocket_url: String,
+    /// Who called whom.
+    direction: Direction,
+    /// What the call was for.
+    kind: Kind,
+    /// The token of the first attempt of the same press: what joins a list's
+    /// attempts.
+    press: String,
     /// The button that was pressed, by its place in the configuration, from 0.
     button: u8,
+    /// The number's place in the button's list, from 0.
+    target: u8,
+    /// The attempt's place among those of one round, from 0.
+    position: u8,
+    /// How often the list had been gone through before.
+    cycle: u8,
     /// The number called.
     to_number: E164,
     /// The number called from.
@@ -94,6 +108,10 @@ columns! {
     stream_at: Stamp,
     /// Somebody answered.
     answered_at: Stamp,
+    /// The key that confirms was pressed.
+    confirmed_at: Stamp,
+    /// From here on the two heard each other.
+    joined_at: Stamp,
     /// The attempt was over for us.
     ended_at: Stamp,
     /// From the press to the request.
@@ -106,10 +124,16 @@ columns! {
     stream_after_ms: u32,
     /// From the press to the answer.
     answered_after_ms: u32,
+    /// From the press to the key that confirms.
+    confirmed_after_ms: u32,
+    /// From the press until the two heard each other.
+    joined_after_ms: u32,
     /// From the press to the end.
     ended_after_ms: u32,
     /// From the answer to the end.
     talk_ms: u32,
+    /// What became of it, as the device saw it; see [`Row::outcome`].
+    outcome: Outcome,
     /// The service's last status for the call, in its own word.
     service_status: String,
     /// The service's reason for the end, in its own word.
@@ -130,6 +154,22 @@ columns! {
     calls_remaining: i64,
     /// Minutes left in the organization's 24 hours.
     minutes_remaining: f64,
+    /// The service spoke text: what was agreed with the stream.
+    use_inkbox_tts: bool,
+    /// The service made text of speech: what was agreed with the stream.
+    use_inkbox_stt: bool,
+    /// The same, as the service's own record has it.
+    service_use_inkbox_tts: bool,
+    /// The same, as the service's own record has it.
+    service_use_inkbox_stt: bool,
+    /// Keys the far end pressed. Which ones is not kept: codes are secrets.
+    digits: u32,
+    /// Times a door was opened.
+    openings: u32,
+    /// The text of the announcement.
+    said: String,
+    /// Times the announcement was played to its end.
+    spoken: u8,
     /// Encoding and rate of the stream.
     codec: String,
     /// Delay from socket to speaker, median.
@@ -160,35 +200,8 @@ columns! {
     closed: bool,
     /// Whether the service's own record of the call is in this row.
     reconciled: Reconciled,
-}
-
-/// Whether the service's own record of a call is in the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reconciled {
-    /// Not yet: the service is to be asked. A closed row that says nothing
-    /// counts as this.
-    Pending,
-    /// The service's final word is in the row.
-    Done,
-    /// The service was asked and knows no such call.
-    Absent,
-    /// Nothing to ask: no request ever left the device.
-    NotSent,
-}
-
-impl Reconciled {
-    const ALL: [Self; 4] = [Self::Pending, Self::Done, Self::Absent, Self::NotSent];
-
-    /// The word in the database and in exports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Done => "done",
-            Self::Absent => "absent",
-            Self::NotSent => "not_sent",
-        }
-    }
+    /// Whether the service's transcript of the call is in the record.
+    transcribed: Transcribed,
 }
 
 impl Row {
@@ -208,6 +221,37 @@ impl Row {
         let end = self.token.char_indices().nth(8).map(|(at, _)| at);
         &self.token[..end.unwrap_or(self.token.len())]
     }
+
+    /// The number at the other end.
+    #[must_use]
+    pub fn far_number(&self) -> Option<&E164> {
+        match self.direction {
+            Some(Direction::Inbound) => self.from_number.as_ref(),
+            _ => self.to_number.as_ref(),
+        }
+    }
+
+    /// What became of the attempt: what the device saw, but for what only the
+    /// service can know. Rows of format 1 say it by their other facts.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let reason = self.service_hangup_reason.as_deref();
+        match (reason.unwrap_or_default(), self.outcome) {
+            _ if self.closed != Some(true) => Outcome::Open,
+            ("voicemail", _) => Outcome::Voicemail,
+            ("rejected", _) => Outcome::Rejected,
+            (_, Some(outcome)) => outcome,
+            _ if self.answered_after_ms.is_some() => Outcome::Answered,
+            _ if self.http_status >= Some(400) => Outcome::Refused,
+            _ if self.sent_at.is_none() => Outcome::Limited,
+            _ => match self.service_status.as_deref().unwrap_or_default() {
+                "failed" => Outcome::Failed,
+                "canceled" => Outcome::Unanswered,
+                "completed" => Outcome::Answered,
+                _ => Outcome::Unknown,
+            },
+        }
+    }
 }
 
 /// What is known, without the token's secret half and whole numbers: logs travel.
@@ -215,7 +259,8 @@ impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Row");
         out.field("token", &self.short_token());
-        let secret = |name: &str| matches!(name, "token" | "client_websocket_url");
+        let secret =
+            |name: &str| matches!(name, "token" | "press" | "client_websocket_url" | "said");
         for (name, value) in &self.facts(false) {
             if !value.is_null() && !secret(name) {
                 out.field(name, &format_args!("{value}"));
@@ -226,14 +271,28 @@ impl fmt::Debug for Row {
 }
 
 /// Bytes of text a column holds; the rest is cut. The service's words and
-/// addresses are far shorter.
-const TEXT_MAX: usize = 1024;
+/// addresses are far shorter, and an announcement is at most 4 KiB long.
+fn text_max(column: &str) -> usize {
+    match column {
+        "said" => 4096,
+        _ => 1024,
+    }
+}
+
+/// The start of `text`, whole characters and no more than `max` bytes.
+pub(super) fn start_of(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
 
 /// How a fact is shown to people and in JSON, and bounded.
 trait Fact {
     fn shown(&self, numbers: bool) -> Value;
 
-    fn clip(&mut self) {}
+    fn clip(&mut self, _max: usize) {}
 }
 
 macro_rules! plain_facts {
@@ -253,14 +312,22 @@ impl Fact for String {
         Value::from(self.as_str())
     }
 
-    fn clip(&mut self) {
-        let mut end = TEXT_MAX.min(self.len());
-        while !self.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.truncate(end);
+    fn clip(&mut self, max: usize) {
+        self.truncate(start_of(self, max).len());
     }
 }
+
+macro_rules! word_facts {
+    ($($type:ty),+) => {
+        $(impl Fact for $type {
+            fn shown(&self, _: bool) -> Value {
+                Value::from(self.as_str())
+            }
+        })+
+    };
+}
+
+word_facts!(Direction, Kind, Outcome, Reconciled, Transcribed);
 
 impl Fact for E164 {
     fn shown(&self, numbers: bool) -> Value {
@@ -282,21 +349,6 @@ impl Fact for Stamp {
     fn shown(&self, _: bool) -> Value {
         Value::from(self.to_string())
     }
-}
-
-impl Fact for Reconciled {
-    fn shown(&self, _: bool) -> Value {
-        Value::from(self.as_str())
-    }
-}
-
-/// What the database holds is not a value of this type.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a {1}")]
-struct Unreadable(String, &'static str);
-
-fn unreadable(text: &str, what: &'static str) -> FromSqlError {
-    FromSqlError::Other(Box::new(Unreadable(text.into(), what)))
 }
 
 impl ToSql for E164 {
@@ -334,19 +386,5 @@ impl ToSql for Stamp {
 impl FromSql for Stamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_i64().map(Self::from_unix_ms)
-    }
-}
-
-impl ToSql for Reconciled {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.as_str().into())
-    }
-}
-
-impl FromSql for Reconciled {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let text = value.as_str()?;
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| unreadable(text, "state of reconciliation"))
     }
 }

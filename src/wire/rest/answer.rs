@@ -7,6 +7,10 @@ use serde_json::Value;
 
 use super::call::{Call, CallPage, Placed, RateLimit};
 use super::error::{ApiError, Detail, Foreign, Limited, fit_for_a_log};
+use super::number::Number;
+use super::request::PhoneNumberId;
+use super::transcript::Segment;
+use crate::units::CallId;
 
 /// Most bytes read of an answer that holds one call.
 pub const CALL_LIMIT: usize = 64 * 1024;
@@ -68,28 +72,79 @@ pub fn read_placed(answer: &Answer<'_>) -> Result<Placed, ApiError> {
     Ok(Placed { call, rate_limit })
 }
 
-/// Reads the answer to get-call.
+/// Reads the answer to get-call: the call with the id that was asked for.
 ///
 /// # Errors
 /// Any but those of the transport.
-pub fn read_call(answer: &Answer<'_>) -> Result<Call, ApiError> {
-    json(answer)
+pub fn read_call(answer: &Answer<'_>, asked: &CallId) -> Result<Call, ApiError> {
+    let call: Call = json(answer)?;
+    match call.id == *asked {
+        true => Ok(call),
+        false => Err(ApiError::OtherThan("call")),
+    }
 }
 
-/// Reads the answer to a hang-up: the call. A service without the route
-/// answers 405, or 404 with the words its router has for every unknown path.
+/// Reads the answer to a hang-up: the call that was to end.
+///
+/// # Errors
+/// Any but those of the transport; [`ApiError::Unsupported`] when the service
+/// has no such route.
+pub fn read_hang_up(answer: &Answer<'_>, asked: &CallId) -> Result<Call, ApiError> {
+    read_call(answer, asked).map_err(without_route)
+}
+
+/// Reads the transcript of a call: the segments of the call asked for, in
+/// their order. What cannot be read is left out, since each stands for itself.
+///
+/// # Errors
+/// Any but those of the transport; [`ApiError::Unsupported`] when the service
+/// has no such route.
+pub fn read_transcript(answer: &Answer<'_>, asked: &CallId) -> Result<Vec<Segment>, ApiError> {
+    let (segments, _) =
+        list(answer, &["transcripts", "segments", "items", "data"]).map_err(without_route)?;
+    let mut segments: Vec<Segment> = segments;
+    if segments.iter().any(|segment| !segment.belongs_to(asked)) {
+        return Err(ApiError::OtherThan("call"));
+    }
+    segments.sort_by_key(|segment| segment.seq);
+    Ok(segments)
+}
+
+/// Reads the list of the account's numbers.
 ///
 /// # Errors
 /// Any but those of the transport.
-pub fn read_hang_up(answer: &Answer<'_>) -> Result<Call, ApiError> {
-    match read_call(answer) {
-        Err(ApiError::Rejected { status: 405, .. }) => Err(ApiError::Unsupported),
-        Err(ApiError::NotTheService {
+pub fn read_numbers(answer: &Answer<'_>) -> Result<Vec<Number>, ApiError> {
+    let (numbers, unreadable) = list(answer, &["numbers", "phone_numbers", "items", "data"])?;
+    match (numbers.is_empty(), unreadable) {
+        (true, 1..) => Err(ApiError::Unreadable(
+            "no number in it can be read".to_owned(),
+        )),
+        _ => Ok(numbers),
+    }
+}
+
+/// Reads one number, the one with the id that was asked for.
+///
+/// # Errors
+/// Any but those of the transport.
+pub fn read_number(answer: &Answer<'_>, asked: &PhoneNumberId) -> Result<Number, ApiError> {
+    let number: Number = json(answer)?;
+    match number.id == *asked {
+        true => Ok(number),
+        false => Err(ApiError::OtherThan("number")),
+    }
+}
+
+/// A service without a route answers 405, or 404 with the words its router has
+/// for every unknown path.
+fn without_route(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Rejected { status: 405, .. }
+        | ApiError::NotTheService {
             status: 404 | 405, ..
-        }) => Err(ApiError::Unsupported),
-        Err(ApiError::NotFound(detail)) if detail.as_str() == "Not Found" => {
-            Err(ApiError::Unsupported)
-        }
+        } => ApiError::Unsupported,
+        ApiError::NotFound(detail) if detail.as_str() == "Not Found" => ApiError::Unsupported,
         other => other,
     }
 }
@@ -101,26 +156,32 @@ pub fn read_hang_up(answer: &Answer<'_>) -> Result<Call, ApiError> {
 /// # Errors
 /// Any but those of the transport.
 pub fn read_page(answer: &Answer<'_>) -> Result<CallPage, ApiError> {
+    let (calls, unreadable) = list(answer, &["calls", "items", "data"])?;
+    Ok(CallPage { calls, unreadable })
+}
+
+/// The entries of a list that can be read, and how many cannot.
+fn list<T: DeserializeOwned>(
+    answer: &Answer<'_>,
+    keys: &[&str],
+) -> Result<(Vec<T>, usize), ApiError> {
+    let none = || ApiError::Unreadable(format!("there is no list of {} in it", keys[0]));
     let entries = match json(answer)? {
         Value::Array(entries) => entries,
-        Value::Object(mut object) => ["calls", "items", "data"]
+        Value::Object(mut object) => keys
             .iter()
             .find_map(|key| match object.remove(*key) {
                 Some(Value::Array(entries)) => Some(entries),
                 _ => None,
             })
-            .ok_or_else(|| ApiError::Unreadable("there is no list of calls in it".to_owned()))?,
-        _ => {
-            return Err(ApiError::Unreadable(
-                "there is no list of calls in it".to_owned(),
-            ));
-        }
+            .ok_or_else(none)?,
+        _ => return Err(none()),
     };
     let count = entries.len();
     let read = |entry| serde_json::from_value(entry).ok();
-    let calls: Vec<Call> = entries.into_iter().filter_map(read).collect();
-    let unreadable = count - calls.len();
-    Ok(CallPage { calls, unreadable })
+    let read: Vec<T> = entries.into_iter().filter_map(read).collect();
+    let unreadable = count - read.len();
+    Ok((read, unreadable))
 }
 
 /// Reads a `Date` header (RFC 9110 §5.6.7).

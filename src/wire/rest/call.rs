@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::request::WsUrl;
 use crate::units::{CallId, E164};
 
-/// Makes an enum of the texts a document lists, which keeps the others.
+/// Makes an enum of the texts a document lists, which keeps the others. Its
+/// module needs `fmt` and serde's four names.
 macro_rules! open_enum {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $item_doc:literal])+ $item:ident = $text:literal,)+ }) => {
         $(#[doc = $doc])+
@@ -59,6 +60,8 @@ macro_rules! open_enum {
         }
     };
 }
+
+pub(super) use open_enum;
 
 open_enum! {
     /// How far a call is.
@@ -221,6 +224,19 @@ impl Call {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.status.is_terminal() || self.ended_at.is_some()
+    }
+
+    /// Which line it went over: `dedicated_number` is the only one of ours. A
+    /// service that does not say has no other.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.more.get("origin")?.as_str()
+    }
+
+    /// Who drives it: `client_websocket` is a device like this one.
+    #[must_use]
+    pub fn mode(&self) -> Option<&str> {
+        self.more.get("mode")?.as_str()
     }
 
     /// True when the call was placed with exactly this stream address: the

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::units::E164;
+
 /// Everything but a good answer.
 ///
 /// The variants that carry a [`Detail`] are the service's own word: its JSON
@@ -105,6 +107,23 @@ pub enum ApiError {
         /// How much would have been read.
         limit: usize,
     },
+    /// A good answer about something else than was asked for.
+    #[error(
+        "the answer is about another {0} than was asked for, and was not taken. Check that no \
+         proxy or filter answers in the service's place"
+    )]
+    OtherThan(&'static str),
+    /// `from_number` is none of the numbers the key shows.
+    #[error(
+        "from_number {from} is none of the {count} numbers this API key shows. Check from_number, \
+         and which organization the key is from"
+    )]
+    NoSuchNumber {
+        /// The number looked for.
+        from: E164,
+        /// How many there are.
+        count: usize,
+    },
     /// No connection: nothing was sent.
     #[error("{0}")]
     Unreachable(ConnectFault),
@@ -131,7 +150,9 @@ pub enum ApiError {
         text: String,
     },
     /// This version of the service has no such route.
-    #[error("this version of the service cannot hang up over REST. The stream's stop must do it")]
+    #[error(
+        "this version of the service cannot do that over REST. Nothing is lost by it: calls go on"
+    )]
     Unsupported,
 }
 
@@ -169,7 +190,7 @@ impl ApiError {
                 None
             }
             Self::Unreachable(_) | Self::TimedOut { .. } | Self::Lost { .. } => None,
-            Self::Unsupported => None,
+            Self::Unsupported | Self::OtherThan(_) | Self::NoSuchNumber { .. } => None,
         }
     }
 
@@ -182,6 +203,8 @@ impl ApiError {
             }
             Self::Invalid(_) | Self::Rejected { .. } | Self::Unsupported => Next::FixSetup,
             Self::Unreadable(_) | Self::Oversized { .. } => Next::FixSetup,
+            Self::NoSuchNumber { .. } => Next::FixSetup,
+            Self::OtherThan(_) => Next::CheckNetwork,
             Self::Redirected { .. } | Self::NotJson(_) | Self::Truncated => Next::CheckNetwork,
             Self::Unreachable(_) | Self::TimedOut { .. } | Self::Lost { .. } => Next::CheckNetwork,
             Self::NotTheService { status: 500.., .. } => Next::TryLater,

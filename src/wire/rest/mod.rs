@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!  PlaceRequest, ListQuery ──▶ path, body ──▶ edge/rest ──▶ service
-//!  Placed, CallPage, Call  ◀── read_* ◀────── Answer  ◀────┘
+//!  Placed, CallPage, Call, ◀── read_* ◀────── Answer  ◀────┘
+//!  Number, Segment
 //!  ApiError                ◀── read_*, or the transport's own faults
 //!  PlaceOutcome            ◀── place_outcome: placed, refused or unknown
 //! ```
@@ -24,18 +25,23 @@
 mod answer;
 mod call;
 mod error;
+mod number;
 mod outcome;
 mod request;
+mod transcript;
 
 pub use answer::{Answer, Body, CALL_LIMIT, Headers, LIST_LIMIT, read_call, read_hang_up};
-pub use answer::{read_date, read_page, read_placed};
+pub use answer::{read_date, read_number, read_numbers, read_page, read_placed, read_transcript};
 pub use call::{
     Call, CallPage, CallStatus, Direction, HangupReason, Pair, Placed, RateLimit, Stamp,
 };
 pub use error::{ApiError, ConnectFault, Detail, Foreign, Limited, Next};
+pub use number::{IncomingAction, Number, NumberUpdate, StreamUrl};
 pub use outcome::{PlaceOutcome, place_outcome};
 pub use request::{BadId, BadQuery, BadUrl, BaseUrl, ListQuery, PhoneNumberId};
-pub use request::{PLACE_PATH, PlaceRequest, WsUrl, call_path, hang_up_path, list_path};
+pub use request::{NUMBERS_PATH, PLACE_PATH, PlaceRequest, WsUrl, call_path, hang_up_path};
+pub use request::{list_path, number_path, old_transcript_path, transcript_path};
+pub use transcript::{Party, Segment};
 
 #[cfg(test)]
 mod tests;

@@ -55,10 +55,10 @@ fn is_certain(error: &ApiError) -> bool {
         ApiError::NotActive(_) | ApiError::Key(_) | ApiError::NotYours(_) => true,
         ApiError::NotFound(_) | ApiError::Conflict(_) | ApiError::Invalid(_) => true,
         ApiError::Limited(_) | ApiError::CarrierFailed(_) => true,
-        ApiError::Redirected { .. } => true,
+        ApiError::Redirected { .. } | ApiError::NoSuchNumber { .. } => true,
         ApiError::Rejected { status, .. } => *status != 408,
         ApiError::Server { .. } | ApiError::NotTheService { .. } => false,
         ApiError::NotJson(_) | ApiError::Unreadable(_) | ApiError::Truncated => false,
-        ApiError::Oversized { .. } | ApiError::Unsupported => false,
+        ApiError::Oversized { .. } | ApiError::Unsupported | ApiError::OtherThan(_) => false,
     }
 }

@@ -10,6 +10,9 @@ use crate::units::{CallId, E164};
 /// Where a call is placed, below the base URL.
 pub const PLACE_PATH: &str = "/place-call";
 
+/// Where the account's numbers are listed, below the base URL.
+pub const NUMBERS_PATH: &str = "/numbers";
+
 /// Longest URL taken, in bytes. The API document names no bound; this one is
 /// far above what an attempt's address needs and below every proxy's.
 const MAX_URL: usize = 1024;
@@ -232,6 +235,12 @@ impl PhoneNumberId {
     }
 }
 
+impl fmt::Display for PhoneNumberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A text that is not a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("phone_number_id is a UUID like 6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11, not the number")]
@@ -318,4 +327,22 @@ pub fn call_path(id: &PhoneNumberId, call: &CallId) -> String {
 #[must_use]
 pub fn hang_up_path(call: &CallId) -> String {
     format!("/calls/{call}/hangup")
+}
+
+/// Where one number is, below the base URL.
+#[must_use]
+pub fn number_path(id: &PhoneNumberId) -> String {
+    format!("{NUMBERS_PATH}/{}", id.as_str())
+}
+
+/// Where what was said in a call is, below the base URL, on newer services.
+#[must_use]
+pub fn transcript_path(call: &CallId) -> String {
+    format!("/calls/{call}/transcripts")
+}
+
+/// Where it is on older ones.
+#[must_use]
+pub fn old_transcript_path(id: &PhoneNumberId, call: &CallId) -> String {
+    format!("{}/transcripts", call_path(id, call))
 }

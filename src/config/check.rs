@@ -1,0 +1,437 @@
+//! What the types cannot say: faults that show only when two values are seen
+//! together.
+
+use std::time::Duration;
+
+use super::button::{Action, Button, Kind, Target};
+use super::file::{Door, File, InboundAction, IngressMode};
+use super::hours::When;
+use crate::edge::gpio::LineSpec;
+use crate::panel::BadConfig;
+use crate::units::E164;
+
+/// Buttons that fit a panel.
+const BUTTONS_MAX: usize = 16;
+/// Numbers of one button.
+const TARGETS_MAX: usize = 8;
+/// Lamps of a panel, doors, schedules and numbers that may call.
+const LAMPS_MAX: usize = 8;
+const DOORS_MAX: usize = 4;
+const SCHEDULES_MAX: usize = 32;
+const ALLOWED_MAX: usize = 64;
+/// Words that open one door, and characters of one.
+const WORDS_MAX: usize = 8;
+const WORD_LENGTH: std::ops::RangeInclusive<usize> = 3..=64;
+/// With a list, the next number is dialed by then (ASME A17.1 2.27.1.1.2).
+const NEXT_WITHIN: Duration = Duration::from_secs(45);
+
+/// A fault, and the key to be looked at.
+pub(super) struct Wrong {
+    pub(super) section: &'static str,
+    /// Which of several sections of that name, from 0.
+    pub(super) nth: usize,
+    pub(super) key: &'static str,
+    pub(super) what: String,
+}
+
+impl Wrong {
+    fn new(section: &'static str, key: &'static str, what: impl Into<String>) -> Self {
+        Self::nth(section, 0, key, what)
+    }
+
+    fn nth(section: &'static str, nth: usize, key: &'static str, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self {
+            section,
+            nth,
+            key,
+            what,
+        }
+    }
+}
+
+impl File {
+    /// Finds the first fault.
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        self.check_ingress()?;
+        self.check_buttons()?;
+        self.check_panel()?;
+        self.check_lamps_and_doors()?;
+        self.check_lines()?;
+        self.check_schedules()?;
+        self.check_place()?;
+        self.check_inbound()?;
+        self.check_sound()
+    }
+
+    fn check_sound(&self) -> Result<(), Wrong> {
+        let wrong = |key, what: &str| Err(Wrong::new("sound", key, what));
+        if !matches!(self.sound.rate, 16_000 | 48_000) {
+            return wrong("rate", "callbox runs cards at 48000 or 16000");
+        }
+        if self.sound.microphone.is_empty() || self.sound.speaker.is_empty() {
+            return wrong(
+                "microphone",
+                "an ALSA name may not be empty; `callbox doctor` lists them",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_ingress(&self) -> Result<(), Wrong> {
+        let wrong = |key, what: &str| Err(Wrong::new("ingress", key, what));
+        let files = [
+            ("certificate", &self.ingress.certificate),
+            ("private_key", &self.ingress.private_key),
+        ];
+        for (key, file) in files {
+            match (self.ingress.mode, file) {
+                (IngressMode::Tls, None) => {
+                    let what = format!("mode = \"tls\" needs {key} = \"/path/to/file.pem\"");
+                    return wrong(key, &what);
+                }
+                (IngressMode::PublicUrl, Some(_)) => {
+                    return wrong(
+                        key,
+                        "mode = \"public-url\" leaves TLS to the proxy; remove this, or set mode = \"tls\"",
+                    );
+                }
+                _ => {}
+            }
+        }
+        if self.ingress.mode == IngressMode::PublicUrl && !self.ingress.listen.ip().is_loopback() {
+            return wrong(
+                "listen",
+                "in mode \"public-url\" the socket is not encrypted, so it listens on this \
+                 machine only: 127.0.0.1 or [::1]",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_panel(&self) -> Result<(), Wrong> {
+        let place = |e: &BadConfig| match e {
+            BadConfig::Qualify(_) => ("panel", 0, "qualify_ms"),
+            BadConfig::LongPress(_) => ("panel", 0, "long_press_ms"),
+            BadConfig::Stuck(_) => ("panel", 0, "stuck_s"),
+            // Not in the file.
+            BadConfig::Rearm(_) | BadConfig::DoubleWithin(_) => ("panel", 0, ""),
+            BadConfig::DoublePress(id) => ("button", id.0, "double_press"),
+            BadConfig::NoLongPress(id) => ("button", id.0, "long_press"),
+            BadConfig::Pulse { relay, .. } => ("door", *relay, "pulse_ms"),
+        };
+        self.panel_settings().check().map_err(|e| {
+            let (section, nth, key) = place(&e);
+            Wrong::nth(section, nth.into(), key, e.to_string())
+        })
+    }
+
+    fn check_buttons(&self) -> Result<(), Wrong> {
+        if self.buttons.is_empty() || self.buttons.len() > BUTTONS_MAX {
+            let what = format!("a panel has 1 to {BUTTONS_MAX} buttons");
+            return Err(Wrong::nth("button", BUTTONS_MAX, "name", what));
+        }
+        let mut targets = 0;
+        for (n, button) in self.buttons.iter().enumerate() {
+            let wrong = |(key, what): (&'static str, String)| Wrong::nth("button", n, key, what);
+            let earlier = self.buttons[..n].iter().map(|b| b.name.as_str());
+            named(&button.name, earlier, "buttons").map_err(|what| wrong(("name", what)))?;
+            list(button).map_err(wrong)?;
+            gestures(button).map_err(wrong)?;
+            announcement(button).map_err(wrong)?;
+            self.check_targets(button, n, targets)?;
+            self.check_ringing(button, n)?;
+            targets += button.targets.len();
+        }
+        Ok(())
+    }
+
+    /// `n` is the button's place, `first` that of its first target in the file.
+    fn check_targets(&self, button: &Button, n: usize, first: usize) -> Result<(), Wrong> {
+        let own = |number: &E164| *number == self.service.from_number;
+        let name = &button.name;
+        let itself = format!("{name}: this is the number that calls; it cannot call itself");
+        if button.to.iter().any(own) {
+            return Err(Wrong::nth("button", n, "to", itself));
+        }
+        for (at, target) in button.targets.iter().enumerate() {
+            let wrong = |key, what: String| Err(Wrong::nth("button.target", first + at, key, what));
+            if own(&target.number) {
+                return wrong("number", itself);
+            }
+            if matches!(target.when, When::Day | When::Night) && self.clock.night.is_none() {
+                return wrong(
+                    "when",
+                    format!(
+                        "{name}: it is not known what night is; write [hours] night = \
+                         \"22:00-07:00\", or the hours here"
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A list must not wait for one number longer than the next is waited for.
+    fn check_ringing(&self, button: &Button, n: usize) -> Result<(), Wrong> {
+        let is_list = button.to.len() + button.targets.len() > 1 || button.cycles > 1;
+        let ring_for = button.ring_for.unwrap_or(self.call.ring_for);
+        if !is_list || ring_for <= NEXT_WITHIN {
+            return Ok(());
+        }
+        let what = format!(
+            "{}: with a list of numbers the next is called within {} s; write 45 or less",
+            button.name,
+            NEXT_WITHIN.as_secs()
+        );
+        Err(match button.ring_for {
+            Some(_) => Wrong::nth("button", n, "ring_for_s", what),
+            None => Wrong::new("call", "ring_for_s", what),
+        })
+    }
+
+    fn check_lamps_and_doors(&self) -> Result<(), Wrong> {
+        if self.lamps.len() > LAMPS_MAX {
+            let what = format!("a panel has at most {LAMPS_MAX} lamps");
+            return Err(Wrong::nth("lamp", LAMPS_MAX, "line", what));
+        }
+        if self.doors.len() > DOORS_MAX {
+            let what = format!("there are at most {DOORS_MAX} doors");
+            return Err(Wrong::nth("door", DOORS_MAX, "name", what));
+        }
+        for (n, door) in self.doors.iter().enumerate() {
+            let wrong = |(key, what): (&'static str, String)| Wrong::nth("door", n, key, what);
+            let earlier = &self.doors[..n];
+            let names = earlier.iter().map(|d| d.name.as_str());
+            named(&door.name, names, "doors").map_err(|what| wrong(("name", what)))?;
+            door_code(door, earlier).map_err(wrong)?;
+            door_words(door, earlier).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// No line may be used twice.
+    fn check_lines(&self) -> Result<(), Wrong> {
+        let buttons = self.buttons.iter().enumerate().filter_map(|(n, b)| {
+            let line = b.line.as_ref()?;
+            Some(("button", n, b.name.clone(), line))
+        });
+        let lamps = (self.lamps.iter().enumerate())
+            .map(|(n, lamp)| ("lamp", n, format!("lamp {}", n + 1), &lamp.line));
+        let doors = (self.doors.iter().enumerate())
+            .map(|(n, door)| ("door", n, door.name.clone(), &door.line));
+        let mut seen: Vec<(String, &LineSpec)> = Vec::new();
+        for (section, n, name, line) in buttons.chain(lamps).chain(doors) {
+            if let Some((other, _)) = seen.iter().find(|(_, other)| *other == line) {
+                let what = format!("{name} and {other} share a line");
+                return Err(Wrong::nth(section, n, "line", what));
+            }
+            seen.push((name, line));
+        }
+        Ok(())
+    }
+
+    fn check_schedules(&self) -> Result<(), Wrong> {
+        if self.schedules.len() > SCHEDULES_MAX {
+            let what = format!("there are at most {SCHEDULES_MAX} schedules");
+            return Err(Wrong::nth("schedule", SCHEDULES_MAX, "name", what));
+        }
+        for (n, schedule) in self.schedules.iter().enumerate() {
+            let wrong = |key, what| Err(Wrong::nth("schedule", n, key, what));
+            let earlier = self.schedules[..n].iter().map(|s| s.name.as_str());
+            if let Err(what) = named(&schedule.name, earlier, "schedules") {
+                return wrong("name", what);
+            }
+            if schedule.at.is_empty() || schedule.at.len() > 24 {
+                let what = "write 1 to 24 times of the day, like \"07:30\"".to_owned();
+                return wrong("at", what);
+            }
+            let button = self.buttons.iter().find(|b| b.name == schedule.button);
+            match button.map(|b| b.kind) {
+                Some(Kind::Announce) => {}
+                Some(Kind::Talk) => {
+                    let what = format!(
+                        "{} is for talking, and nobody stands there; name a button of kind = \
+                         \"announce\", which needs no line",
+                        schedule.button
+                    );
+                    return wrong("button", what);
+                }
+                None => {
+                    let what = format!("no button is called {:?}", schedule.button);
+                    return wrong("button", what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_place(&self) -> Result<(), Wrong> {
+        let place = &self.place.name;
+        if place.len() > 200 || place.contains(char::is_control) {
+            let what = "a place has at most 200 printable bytes";
+            return Err(Wrong::new("place", "name", what));
+        }
+        let says = |b: &Button| b.say.as_ref().is_some_and(super::Text::names_place);
+        match self.buttons.iter().position(says) {
+            Some(n) if place.trim().is_empty() => Err(Wrong::nth(
+                "button",
+                n,
+                "say",
+                "it says {place}, and no place is known; write [place] name = \"…\"",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_inbound(&self) -> Result<(), Wrong> {
+        let wrong = |what: String| Err(Wrong::new("inbound", "allow", what));
+        if self.inbound.allow.len() > ALLOWED_MAX {
+            return wrong(format!("at most {ALLOWED_MAX} numbers may call"));
+        }
+        if self.inbound.action != InboundAction::Refuse && self.inbound.allow.is_empty() {
+            return wrong("name the numbers that may call; nobody else gets through".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A key and what is wrong with it.
+type KeyFault = (&'static str, String);
+
+/// A name is for people, and nothing else has it.
+fn named<'a>(
+    name: &str,
+    mut earlier: impl Iterator<Item = &'a str>,
+    what: &str,
+) -> Result<(), String> {
+    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        return Err("a name has 1 to 64 printable bytes".to_owned());
+    }
+    match earlier.any(|other| other == name) {
+        true => Err(format!("two {what} are called {name}")),
+        false => Ok(()),
+    }
+}
+
+/// The numbers of a button.
+fn list(button: &Button) -> Result<(), KeyFault> {
+    let name = &button.name;
+    if !button.to.is_empty() && !button.targets.is_empty() {
+        let what = format!("{name}: write all numbers here, or each as a [[button.target]]");
+        return Err(("to", what));
+    }
+    let targets = button.all_targets();
+    if targets.len() > TARGETS_MAX {
+        let what = format!("{name}: a button calls at most {TARGETS_MAX} numbers");
+        return Err(("to", what));
+    }
+    let twice = |(n, target): (usize, &Target)| targets[..n].contains(target);
+    if targets.iter().enumerate().any(twice) {
+        let what =
+            format!("{name}: a number stands there twice; cycles = 2 calls all of them again");
+        return Err(("to", what));
+    }
+    let gestures = [button.press, button.long_press, button.double_press];
+    let calls = gestures.contains(&Action::Call) || button.kind == Kind::Announce;
+    if calls && targets.is_empty() {
+        let what = format!("{name}: write whom it calls, like to = \"+4930123456\"");
+        return Err(("to", what));
+    }
+    Ok(())
+}
+
+fn gestures(button: &Button) -> Result<(), KeyFault> {
+    let name = &button.name;
+    let (press, long, double) = (button.press, button.long_press, button.double_press);
+    let calls = [press, long, double].contains(&Action::Call);
+    if double == Action::Call || (calls && double != Action::None) {
+        let what = format!(
+            "{name}: a call would have to wait for the second press, so only a button that places \
+             none can tell two; write \"none\""
+        );
+        return Err(("double_press", what));
+    }
+    if press == Action::Call && long == Action::Call {
+        let what = format!("{name}: the press calls already; write \"cancel\" or \"none\"");
+        return Err(("long_press", what));
+    }
+    Ok(())
+}
+
+fn announcement(button: &Button) -> Result<(), KeyFault> {
+    let name = &button.name;
+    match (button.kind, &button.say, button.inkbox_tts) {
+        (Kind::Announce, None, _) => {
+            let what =
+                format!("{name}: write what is announced, like say = \"Help at {{place}}.\"");
+            Err(("say", what))
+        }
+        (Kind::Announce, _, Some(false)) => {
+            let what = format!("{name}: it is the service that speaks the text; remove this");
+            Err(("inkbox_tts", what))
+        }
+        (Kind::Talk, Some(_), _) => {
+            let what = format!("{name}: only kind = \"announce\" says a text");
+            Err(("say", what))
+        }
+        (Kind::Talk, _, Some(true)) => {
+            let what = format!(
+                "{name}: text takes the microphone's place, and the visitor would not be heard; \
+                 remove this, or set kind = \"announce\""
+            );
+            Err(("inkbox_tts", what))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn door_code(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
+    let name = &door.name;
+    let Some(code) = &door.code else {
+        return Ok(());
+    };
+    if door.code_file.is_some() {
+        let what = format!("{name}: the code stands here and in code_file; remove one");
+        return Err(("code", what));
+    }
+    code.check(door.allow_single_digit)
+        .map_err(|why| ("code", format!("{name}: {why}")))?;
+    let others = earlier.iter().filter_map(|d| Some((d, d.code.as_ref()?)));
+    for (other, taken) in others {
+        if code.holds(taken) || taken.holds(code) {
+            let what = format!(
+                "{name}: whoever types one of the codes of {name} and {} types the other on the \
+                 way; choose another",
+                other.name
+            );
+            return Err(("code", what));
+        }
+    }
+    Ok(())
+}
+
+fn door_words(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
+    let name = &door.name;
+    if door.words.len() > WORDS_MAX {
+        let what = format!("{name}: at most {WORDS_MAX} words or phrases open a door");
+        return Err(("words", what));
+    }
+    for word in &door.words {
+        let spoken = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '\'');
+        let fits = WORD_LENGTH.contains(&word.chars().count()) && word.chars().all(spoken);
+        if !fits || !word.contains(char::is_alphanumeric) || word.trim() != word {
+            let what = format!(
+                "{name}: a word or phrase has {} to {} letters, digits and spaces between",
+                WORD_LENGTH.start(),
+                WORD_LENGTH.end()
+            );
+            return Err(("words", what));
+        }
+        if earlier.iter().any(|d| d.words.contains(word)) {
+            let what = format!("{name}: one of its words opens another door already");
+            return Err(("words", what));
+        }
+    }
+    Ok(())
+}
