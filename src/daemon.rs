@@ -48,7 +48,7 @@ use crate::config::Hours;
 use crate::edge::card::{self, Running};
 use crate::edge::clock::{Reading, Stamp, WallClock};
 use crate::edge::control::{Ask, ControlSocket};
-use crate::edge::ingress::{self, Accepted, Ingress, Routes, Upgraded};
+use crate::edge::ingress::{self, Accepted, Ingress, RouteOf, Routes, Upgraded};
 use crate::edge::realtime::Wake;
 use crate::edge::rest::{self, Rest};
 use crate::edge::socket::{self as stream, End, Flow, Hub, What};
@@ -222,7 +222,7 @@ pub fn run<F: Face>(
 /// What the loop waits for.
 struct Inlets {
     answers: mpsc::Receiver<Answered>,
-    accepted: mpsc::Receiver<Accepted>,
+    accepted: mpsc::Receiver<ingress::Event>,
     media: mpsc::Receiver<stream::Event>,
     panel: mpsc::Receiver<panel::Output>,
     asks: mpsc::Receiver<Ask>,
@@ -317,7 +317,7 @@ impl Daemon {
         let (uplink_tx, uplink_rx) = ring::uplink();
         let (downlink_tx, downlink_rx) = ring::downlink();
         let (engine, commands) = ring::commands();
-        let (events, _) = ring::events();
+        let (events, engine_events) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
@@ -333,8 +333,14 @@ impl Daemon {
         }
         let card = std::mem::replace(&mut sound.events, mpsc::channel(1).1);
 
-        let (hub, hub_commands, media_events) =
-            Hub::new(uplink_rx, downlink_tx, wake, Arc::clone(&trace));
+        let (hub, hub_commands, media_events) = Hub::new(
+            uplink_rx,
+            downlink_tx,
+            engine_events,
+            ByteOrder::default(),
+            wake,
+            Arc::clone(&trace),
+        );
         let (media, panel) = media::start(
             hub,
             hub_commands,
@@ -346,7 +352,7 @@ impl Daemon {
         // A stream of an earlier run is met, and told to stop.
         for row in &opened.unfinished {
             if let Some(token) = Token::parse(&row.token) {
-                routes.open(token, AttemptId(0));
+                routes.open(token, AttemptId(0), Mode::default());
             }
         }
         let prefix = format!("{}/media/", setup.public_url.as_str());
@@ -416,7 +422,12 @@ impl Daemon {
             tokio::select! {
                 Some(output) = inlets.panel.recv() => self.on_panel(output),
                 Some(event) = inlets.media.recv() => self.on_media(event),
-                Some(accepted) = inlets.accepted.recv() => self.on_accepted(accepted),
+                Some(event) = inlets.accepted.recv() => match event {
+                    ingress::Event::Accepted(accepted) => self.on_accepted(accepted),
+                    ingress::Event::Stray { attempt, call } => {
+                        tracing::warn!(?attempt, %call, "a stream of another call was refused");
+                    }
+                },
                 Some(answered) = inlets.answers.recv() => self.on_answered(answered),
                 Some(ask) = inlets.asks.recv() => self.on_ask(ask),
                 Some(event) = inlets.card.recv() => self.on_card(&event),
@@ -625,17 +636,18 @@ impl Daemon {
     fn on_media(&mut self, event: stream::Event) {
         let socket = event.socket;
         match event.what {
-            What::Started => self.event("socket", "started"),
+            What::Started { .. } => self.event("socket", "started"),
             What::FirstMedia => {
                 self.event("socket", "first media");
                 self.handle(Input::MediaHeard { socket });
             }
             What::Flow(flow) => self.on_flow(socket, flow),
             // Which one is not for the log: it may be of the code of a door.
-            What::Dtmf(_) => tracing::debug!("the callee pressed a key"),
+            What::Dtmf { .. } => tracing::debug!("the callee pressed a key"),
             What::ServiceError { code, text } => {
                 tracing::warn!(?code, ?text, "the service reports an error on the stream");
             }
+            What::Transcript(_) | What::BargeIn(_) | What::Spoken { .. } | What::PromptOver => {}
             What::Ended(end) => self.on_stream_end(socket, end),
         }
     }
@@ -663,11 +675,15 @@ impl Daemon {
 
     fn on_accepted(&mut self, accepted: Accepted) {
         let Accepted {
-            attempt,
+            route: RouteOf::Attempt(attempt),
             socket,
             context,
             upgraded,
-        } = accepted;
+            ..
+        } = accepted
+        else {
+            return;
+        };
         let context = context.unwrap_or_default();
         tracing::debug!(?attempt, ?socket, "a media stream was let in");
         self.event(
@@ -859,7 +875,7 @@ impl Daemon {
             let why = call::Refusal::Invalid;
             return self.handle(Input::Refused { attempt, why });
         };
-        self.routes.open(token, attempt);
+        self.routes.open(token, attempt, Mode::default());
         self.attempts.open(attempt, &token, &url, &self.from, &to);
         let from = self.from.clone();
         self.ask_service(|rest| service::place(rest, attempt, from, to, url));
@@ -952,6 +968,7 @@ impl Daemon {
         let attach = stream::Command::Attach {
             socket,
             stream,
+            mode: Mode::default(),
             upgraded,
         };
         if self.media.tell(attach) {

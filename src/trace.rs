@@ -106,8 +106,11 @@ counters! {
     MediaMalformed = "media_malformed",
     /// Events we do not know.
     MediaUnknownEvents = "media_unknown_events",
-    /// Messages known and of no use: transcripts and the like.
+    /// Messages known and of no use: words where sound was asked for, sound
+    /// where words were, marks that are not ours.
     MediaUnused = "media_unused",
+    /// Keys of the far end beyond what a person presses in a second.
+    DigitsFlooded = "digits_flooded",
     /// Messages with our own voice, sent back to us.
     MediaOwnTrack = "media_own_track",
     /// Payloads larger than we take, and messages above the size limit.
@@ -118,6 +121,8 @@ counters! {
     UplinkBlocked = "uplink_blocked",
     /// Times what the far end still held of our sound was dropped.
     UplinkCleared = "uplink_cleared",
+    /// Uplink packets dropped because the stream declared another encoding.
+    UplinkMiscoded = "uplink_miscoded",
     /// Downlink packets refused by a full ring.
     DownlinkFull = "downlink_full",
     /// Sockets that dropped in mid-call.

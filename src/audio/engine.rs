@@ -9,15 +9,19 @@
 //!  capture(&mic)          commands (whoever comes first)        render(&mut speaker)
 //!     │                        │                                     ▲
 //!     ▼                        ▼                                     │
-//!  mono, gain ─ 16 kHz ─ echo.near ─ 8 kHz ─ encode ─▶ uplink        │
+//!  mono, gain ─ 16 kHz ─ echo.near ─ gate ─ prompts ─ encode ─▶ uplink
 //!                            ▲                                       │
-//!  downlink ─▶ decode ─▶ playout ─▶ tones ─▶ volume ─▶ echo.far ─ card rate
+//!  downlink ─▶ decode ─▶ playout ─ gate ─ tones ─ volume ─ echo.far ─ card rate
+//!                └────▶ digits ─▶ events
 //! ```
+//!
+//! The gates are shut until the two are joined: then the callee hears prompts
+//! and the visitor tones, and neither the other. Digits are heard at any time.
 //!
 //! Units: card samples are 16 bit and interleaved; a block is 20 ms.
 //!
-//! Always true: while connected, each 20 ms of microphone make one packet and
-//! one number, even when the uplink refuses it; a packet of
+//! Always true: while sound is to be sent, each 20 ms of microphone make one
+//! packet and one number, even when the uplink refuses it; a packet of
 //! another stream is never heard; without a stream and a tone the speaker gets
 //! zeros.
 //!
@@ -25,15 +29,16 @@
 
 use std::sync::Arc;
 
-use super::codec::Codec;
+use super::codec::{Decoder, Encoder};
 use super::echo::Echo;
 use super::level::{Life, Meter};
 use super::playout::Playout;
 use super::prompt::{Cue, FarPrompt};
-use super::resample::{Decimator, INPUT_MAX, Raiser};
+use super::resample::{INPUT_MAX, Raiser, Resampler};
 use super::ring::{CommandRx, DownlinkRx, EventTx, Packet, UplinkTx};
 use super::tone::{Fade, Player, Tone};
-use super::{BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, LINE_BLOCK, MicChannel, Stats, amplitude};
+use super::{BUS_BLOCK, BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, MicChannel, Stats};
+use super::{amplitude, round};
 use crate::units::{Digit, Encoding, Mode};
 
 /// What the daemon asks of the engine.
@@ -216,7 +221,12 @@ impl Engine {
                 self.mic.start(joined);
                 self.speaker.start(joined);
             }
-            Command::Encode { .. } => {}
+            Command::Encode { stream, encoding } => {
+                let named = |present: &Stream| present.number == stream;
+                if self.stream.as_ref().is_some_and(named) {
+                    self.mic.encoder.reset(encoding);
+                }
+            }
             Command::Join => {
                 self.mic.joined = true;
                 self.speaker.joined = true;
@@ -255,7 +265,7 @@ impl Engine {
 struct Mic {
     uplink: UplinkTx,
     stats: Arc<Stats>,
-    codec: Codec,
+    encoder: Encoder,
     channels: usize,
     channel: MicChannel,
     per_bus: usize,
@@ -265,9 +275,8 @@ struct Mic {
     gate: Fade,
     prompts: Player,
     meter: Meter,
-    to_bus: Option<Decimator>,
-    to_line: Decimator,
-    block: [i16; LINE_BLOCK],
+    to_bus: Option<Resampler>,
+    block: [f32; BUS_BLOCK],
     filled: usize,
     seq: u32,
 }
@@ -278,7 +287,7 @@ impl Mic {
         Self {
             uplink,
             stats,
-            codec: Codec::default(),
+            encoder: Encoder::new(),
             channels: usize::from(format.channels),
             channel: config.mic_channel,
             per_bus,
@@ -287,9 +296,8 @@ impl Mic {
             gate: Fade::open(),
             prompts: Player::new(config.tones, config.prompts.clone()),
             meter: Meter::new(format.rate),
-            to_bus: (per_bus == Raiser::FACTOR).then(Decimator::by_3),
-            to_line: Decimator::by_2(),
-            block: [0; LINE_BLOCK],
+            to_bus: (per_bus == Raiser::FACTOR).then(Resampler::from_48_to_16),
+            block: [0.0; BUS_BLOCK],
             filled: 0,
             seq: 0,
         }
@@ -302,9 +310,9 @@ impl Mic {
         self.gate.set(joined);
         self.prompts.reset();
         self.filled = 0;
-        self.to_line.clear();
-        if let Some(decimator) = &mut self.to_bus {
-            decimator.clear();
+        self.encoder.reset(Encoding::default());
+        if let Some(resampler) = &mut self.to_bus {
+            resampler.clear();
         }
     }
 
@@ -349,7 +357,7 @@ impl Mic {
     fn send(&mut self, mono: &[f32], stream: Stream, echo: &mut Echo) -> usize {
         let mut bus = [0.0; BUS_CHUNK];
         let length = match &mut self.to_bus {
-            Some(decimator) => decimator.process(mono, &mut bus),
+            Some(resampler) => resampler.process(mono, &mut bus),
             None => {
                 bus[..mono.len()].copy_from_slice(mono);
                 mono.len()
@@ -360,13 +368,14 @@ impl Mic {
         echo.near(bus);
         self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
         self.prompts.mix(bus);
-        let mut line = [0.0; BUS_CHUNK];
-        let length = self.to_line.process(bus, &mut line);
         let mut sent = 0;
-        for &sample in &line[..length] {
-            self.block[self.filled] = round(sample);
-            self.filled += 1;
-            if self.filled == LINE_BLOCK {
+        let mut rest = &bus[..];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BUS_BLOCK - self.filled));
+            self.block[self.filled..][..now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            rest = later;
+            if self.filled == BUS_BLOCK {
                 self.filled = 0;
                 sent += usize::from(self.push(stream.number));
             }
@@ -378,8 +387,8 @@ impl Mic {
         let taken = self.uplink.push(Packet {
             stream,
             seq: self.seq,
-            encoding: Encoding::Pcmu,
-            payload: self.codec.encode(&self.block),
+            encoding: self.encoder.encoding(),
+            payload: self.encoder.encode(&self.block),
         });
         self.seq = self.seq.wrapping_add(1);
         self.stats.packets_out.add(1);
@@ -392,7 +401,7 @@ impl Mic {
 struct Speaker {
     downlink: DownlinkRx,
     stats: Arc<Stats>,
-    codec: Codec,
+    decoder: Decoder,
     channels: usize,
     per_bus: usize,
     playout: Playout,
@@ -422,7 +431,7 @@ impl Speaker {
         let per_bus = format.per_bus();
         Self {
             downlink,
-            codec: Codec::default(),
+            decoder: Decoder::new(),
             channels: usize::from(format.channels),
             per_bus,
             playout: Playout::new(&config.playout, Arc::clone(&stats)),
@@ -444,6 +453,7 @@ impl Speaker {
     fn start(&mut self, joined: bool) {
         self.joined = joined;
         self.gate.set(joined);
+        self.decoder.reset();
         self.playout.start();
     }
 
@@ -454,13 +464,15 @@ impl Speaker {
     fn receive(&mut self, stream: Option<Stream>) {
         let number = stream.map(|stream| stream.number);
         while let Some(packet) = self.downlink.pop() {
-            if Some(packet.stream) == number {
-                let mut block = [0; LINE_BLOCK];
-                self.codec.decode(&packet.payload, &mut block);
-                self.playout.put(packet.seq, &block);
-            } else {
+            if Some(packet.stream) != number {
                 self.stats.other_stream.add(1);
+                continue;
             }
+            self.stats.packets_in.add(1);
+            let whole = self
+                .decoder
+                .decode(&packet, |block| self.playout.put(block));
+            self.stats.malformed.add(usize::from(!whole));
         }
     }
 
@@ -497,7 +509,7 @@ impl Speaker {
             0
         };
         if self.idle < FLUSHED {
-            self.playout.render(period, bus);
+            self.playout.render(period, bus, &mut self.decoder);
             self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
             self.tones.mix(bus);
             self.volume.apply(bus);
@@ -565,11 +577,4 @@ fn soft(sample: f32) -> f32 {
     let room = FULL_SCALE - KNEE;
     let bent = sample.abs().min(KNEE) + room * over / (over + room);
     bent.copysign(sample)
-}
-
-/// The nearest card sample; beyond full scale, the last there is.
-fn round(sample: f32) -> i16 {
-    // Adding first makes the cast, which cuts towards 0, a rounding; the call
-    // that rounds is a function of its own on many processors.
-    ((sample + (FULL_SCALE + 0.5)) as u16 ^ 0x8000) as i16
 }

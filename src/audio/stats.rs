@@ -15,8 +15,8 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::BUS_RATE;
 use super::level::Level;
-use super::{BUS_RATE, LINE_RATE};
 
 /// Bins of the histogram of playout delays: 1 ms each, the last is "or more".
 pub const DELAY_BINS: usize = 256;
@@ -118,7 +118,7 @@ impl Stats {
     /// Everything as it is now. Any thread.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let ms = |count: &Count, rate: u32| count.read() * 1000 / u64::from(rate);
+        let ms = |count: &Count| count.read() * 1000 / u64::from(BUS_RATE);
         Snapshot {
             captured: self.captured.read(),
             rendered: self.rendered.read(),
@@ -132,9 +132,9 @@ impl Stats {
             duplicates: self.duplicates.read(),
             reordered: self.reordered.read(),
             restarts: self.restarts.read(),
-            concealed_ms: ms(&self.concealed, LINE_RATE),
-            skipped_ms: ms(&self.skipped, LINE_RATE),
-            stretched_ms: ms(&self.stretched, BUS_RATE),
+            concealed_ms: ms(&self.concealed),
+            skipped_ms: ms(&self.skipped),
+            stretched_ms: ms(&self.stretched),
             mic_silent: self.mic_silent.read(),
             mic_stuck: self.mic_stuck.read(),
             mic: self.mic.read(),

@@ -202,6 +202,46 @@ pub enum Cleared {
     GivenUp,
 }
 
+impl Record {
+    /// Of an attempt that has just begun.
+    pub(super) fn new(attempt: AttemptId, direction: Direction, pressed: Instant) -> Self {
+        Self {
+            attempt,
+            direction,
+            press: attempt,
+            button: None,
+            kind: Kind::Talk,
+            target: 0,
+            position: 0,
+            cycle: 0,
+            pressed,
+            qualified: Duration::ZERO,
+            sent: None,
+            accepted: None,
+            ringing: None,
+            streamed: None,
+            answered: None,
+            confirmed: None,
+            joined: None,
+            over: None,
+            closed: None,
+            call: None,
+            report: None,
+            ended: None,
+            cleared: None,
+            drops: 0,
+            close_code: None,
+            one_way: 0,
+            spoken: 0,
+            digits: 0,
+            openings: Vec::new(),
+            more_openings: 0,
+            outcome_unknown: false,
+            remaining: None,
+        }
+    }
+}
+
 impl Ended {
     /// What a terminal report says about the end of a call that we did not end.
     #[must_use]

@@ -110,20 +110,21 @@ impl File {
     }
 
     fn check_panel(&self) -> Result<(), Wrong> {
-        let place = |e: &BadConfig| match e {
-            BadConfig::Qualify(_) => ("panel", 0, "qualify_ms"),
-            BadConfig::LongPress(_) => ("panel", 0, "long_press_ms"),
-            BadConfig::Stuck(_) => ("panel", 0, "stuck_s"),
-            // Not in the file.
-            BadConfig::Rearm(_) | BadConfig::DoubleWithin(_) => ("panel", 0, ""),
-            BadConfig::DoublePress(id) => ("button", id.0, "double_press"),
-            BadConfig::NoLongPress(id) => ("button", id.0, "long_press"),
-            BadConfig::Pulse { relay, .. } => ("door", *relay, "pulse_ms"),
+        let key = |e: &BadConfig| match e {
+            BadConfig::Qualify(_) => "qualify_ms",
+            BadConfig::LongPress(_) => "long_press_ms",
+            BadConfig::DoubleWithin(_) => "double_press_ms",
+            BadConfig::Stuck(_) => "stuck_s",
+            // Not in the file, or found by the types and by the buttons' check.
+            BadConfig::Rearm(_)
+            | BadConfig::DoublePress(_)
+            | BadConfig::NoLongPress(_)
+            | BadConfig::Pulse { .. } => "",
         };
-        self.panel_settings().check().map_err(|e| {
-            let (section, nth, key) = place(&e);
-            Wrong::nth(section, nth.into(), key, e.to_string())
-        })
+        let settings = self.panel_settings();
+        settings
+            .check()
+            .map_err(|e| Wrong::new("panel", key(&e), e.to_string()))
     }
 
     fn check_buttons(&self) -> Result<(), Wrong> {
@@ -399,7 +400,7 @@ fn door_code(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
         .map_err(|why| ("code", format!("{name}: {why}")))?;
     let others = earlier.iter().filter_map(|d| Some((d, d.code.as_ref()?)));
     for (other, taken) in others {
-        if code.holds(taken) || taken.holds(code) {
+        if code.is_like(taken) {
             let what = format!(
                 "{name}: whoever types one of the codes of {name} and {} types the other on the \
                  way; choose another",

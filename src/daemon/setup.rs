@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::civil::Weekday;
 
-use crate::config::{Action, Code, Days, Hours, InboundAction, Text, TimeOfDay};
+use crate::config::{Action, Days, Hours, Text, TimeOfDay};
 use crate::units::{ButtonId, Digit, E164, Mode};
 use crate::wire::handshake::Token;
 
@@ -63,15 +63,11 @@ pub struct Announcement {
     pub repeats: u8,
 }
 
-/// A door, by its place in the configuration.
+/// A door, by its place in the configuration. What opens it only the call knows.
 #[derive(Debug, Clone)]
 pub struct Door {
     /// What people call it.
     pub name: String,
-    /// The keys that open it.
-    pub code: Option<Code>,
-    /// The words that open it, where the far end is turned into text.
-    pub words: Vec<String>,
 }
 
 /// An announcement at set times.
@@ -96,11 +92,9 @@ impl Schedule {
     }
 }
 
-/// What becomes of calls to the device, when they are not refused.
+/// Which calls to the device are let in, when they are not all refused.
 #[derive(Debug, Clone)]
 pub struct Inbound {
-    /// Chime first, or answer at once.
-    pub action: InboundAction,
     /// Who may call.
     pub allow: Vec<E164>,
     /// The last part of the secret path the service connects to.

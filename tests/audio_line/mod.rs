@@ -10,10 +10,10 @@
 
 use std::sync::Arc;
 
-use callbox::audio::codec::Codec;
+use callbox::audio::codec::pcmu;
 use callbox::audio::engine::{Command, Engine, Format, Ports};
 use callbox::audio::ring::{self, CommandTx, DownlinkTx, EventRx, Packet, UplinkRx};
-use callbox::audio::{Config, LINE_BLOCK, Stats};
+use callbox::audio::{Config, Stats};
 use callbox::units::{Encoding, Mode};
 
 /// An engine and the other ends of its queues, connected to stream 1.
@@ -62,18 +62,21 @@ pub(crate) fn connect(stream: u32) -> Command {
     }
 }
 
-/// What the far end sounds like, by line sample.
+/// Samples of a packet of PCMU.
+pub(crate) const LINE_BLOCK: usize = 160;
+
+/// What the far end sounds like, by sample of 8 kHz.
 pub(crate) type Sound = fn(u64) -> f32;
 
 /// Block `seq` of a sound, as a packet of stream 1.
 pub(crate) fn packet(seq: u32, sound: Sound) -> Packet {
     let first = u64::from(seq) * LINE_BLOCK as u64;
-    let block = std::array::from_fn(|n| sound(first + n as u64) as i16);
+    let samples = (first..first + LINE_BLOCK as u64).map(|n| sound(n) as i16);
     Packet {
         stream: 1,
         seq,
         encoding: Encoding::Pcmu,
-        payload: Codec::Pcmu.encode(&block),
+        payload: samples.map(pcmu::encode).collect(),
     }
 }
 

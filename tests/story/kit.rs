@@ -65,6 +65,7 @@ pub(crate) fn says(words: Says) -> Callee {
         answer: Answer::After(ms(300)),
         says: words,
         hangs_up: HangsUp::Never,
+        ..Callee::echoing()
     }
 }
 
