@@ -427,8 +427,8 @@ impl Daemon {
             media,
             ..
         } = self;
-        drop(media);
         drop(store);
+        media.end().await;
         if tokio::time::timeout(FLUSH_WITHIN, ended).await.is_err() {
             tracing::error!("the records are not all on disk: the disk is too slow");
         }
