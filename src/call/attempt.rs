@@ -611,7 +611,7 @@ impl Attempt {
             Timer::Chime => self.join(cx),
             Timer::Say => self.on_say_timer(cx),
             Timer::Ring => self.begin_ending(Ended::NotAnswered, cx),
-            Timer::Join => self.begin_ending(Ended::NoStream, cx),
+            Timer::Stream => self.begin_ending(Ended::NoStream, cx),
             Timer::Return => self.begin_ending(Ended::Lost, cx),
             Timer::Max => self.begin_ending(Ended::MaxTime, cx),
             Timer::Warn => cx.out.push(Output::Signal(Signal::Warning)),
@@ -789,7 +789,7 @@ impl Attempt {
             self.resume(cx);
         } else {
             self.timers
-                .set(Timer::Join, cx.now + cx.config.stream_within);
+                .set(Timer::Stream, cx.now + cx.config.stream_within);
         }
     }
 
@@ -797,7 +797,7 @@ impl Attempt {
     fn resume(&mut self, cx: &mut Context) {
         self.state = State::Answered;
         self.one_way = false;
-        self.timers.stop(Timer::Join);
+        self.timers.stop(Timer::Stream);
         self.timers.stop(Timer::Return);
         self.stop_polling();
         self.listen(cx);
