@@ -8,9 +8,6 @@ use crate::units::Digit;
 /// Every time and limit of a call. The defaults suit a door station.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long a number may ring whose plan says nothing else. Default 45 s;
-    /// see [`Plan::ring_for`](super::Plan::ring_for).
-    pub ring_for: Duration,
     /// A number that is not connected this long after it was dialed is left,
     /// so that the next of the list can be dialed. Default 45 s (ASME A17.1
     /// 2.27.1.1.2); less cuts the ringing short, down to 15 s.
@@ -80,7 +77,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            ring_for: Duration::from_secs(45),
             next_within: Duration::from_secs(45),
             confirm_within: Duration::from_secs(15),
             say_within: Duration::from_secs(60),

@@ -19,7 +19,7 @@ pub(super) enum Timer {
     /// Get the call, every [`poll_every`](super::Config::poll_every). While a
     /// get is out: it was not answered.
     Poll,
-    /// It rang for [`ring_for`](super::Config::ring_for).
+    /// It rang for [`ring_for`](super::Plan::ring_for).
     Ring,
     /// A stream has been up for [`BELIEVE_AFTER`] and nobody said `answered`.
     Believe,

@@ -1,6 +1,7 @@
 //! The file's values as the parts' own settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::civil::Weekday;
 
@@ -21,6 +22,8 @@ use crate::wire::handshake::{SigningKey, Token};
 use crate::wire::rest::WsUrl;
 use crate::{audio, call, panel};
 
+/// Letters that a slow voice speaks in a second.
+const SPOKEN_PER_SECOND: u64 = 8;
 /// How a missing key is spoken of.
 const NO_KEY: &str = "there is no API key: put it in a file, and its path in [service] api_key_file; \
                       or hand it over as the systemd credential api-key";
@@ -258,7 +261,7 @@ impl File {
     /// The record.
     #[must_use]
     pub fn store(&self) -> store::Config {
-        let max_age = std::time::Duration::from_secs(u64::from(self.store.max_days) * 86_400);
+        let max_age = Duration::from_secs(u64::from(self.store.max_days) * 86_400);
         store::Config::bounded(&self.store.path, self.store.max_records, max_age)
     }
 
@@ -320,18 +323,26 @@ impl File {
 
     fn call(&self) -> Result<call::Config, String> {
         Ok(call::Config {
-            ring_for: self.call.ring_for,
             inbound: match self.inbound.action {
                 InboundAction::Refuse => call::Inbound::Refuse,
                 InboundAction::Chime => call::Inbound::Chime,
                 InboundAction::Answer => call::Inbound::Answer,
             },
             doors: self.doors()?,
+            say_within: self.say_within(),
             max_call: self.call.max,
             calls_per_day: self.limits.calls as u16,
-            minutes_per_day: std::time::Duration::from_secs(u64::from(self.limits.minutes) * 60),
+            minutes_per_day: Duration::from_secs(u64::from(self.limits.minutes) * 60),
             ..call::Config::default()
         })
+    }
+
+    /// Long enough for the longest announcement of the file to be spoken.
+    fn say_within(&self) -> Duration {
+        let texts = self.buttons.iter().filter_map(|b| b.say.as_ref());
+        let longest = texts.map(|text| text.to_string().len()).max().unwrap_or(0);
+        let spoken = Duration::from_secs(longest as u64 / SPOKEN_PER_SECOND);
+        call::Config::default().say_within + spoken
     }
 
     fn audio(&self) -> audio::Config {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::audio::engine::Command;
-use crate::call::{Input, Kind, Plan, Signal};
+use crate::call::{Input, Kind, Phase, Plan, Signal};
 use crate::config::{Action, Facts};
 use crate::edge::control::Ask;
 use crate::edge::zone::Local;
@@ -116,7 +116,9 @@ impl Daemon {
         let Some(plan) = self.plan(button) else {
             return;
         };
-        self.began = is_at_rest(self.call.phase()).then_some(button);
+        let phase = self.call.phase();
+        let begins = is_at_rest(phase) || phase == Phase::Chiming;
+        self.began = begins.then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));

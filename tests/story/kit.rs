@@ -693,7 +693,7 @@ impl Face for OneButton {
         Ok(Lines {
             edges: self.buttons.take().expect("virtual lines are opened once"),
             levels: vec![Level::Inactive],
-            lamps: roles.map(lamp).to_vec(),
+            lamps: roles.map(lamp).into(),
             relays: (0..self.doors).map(relay).collect(),
         })
     }

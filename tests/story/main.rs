@@ -6,10 +6,15 @@
 
 mod calls;
 mod disk;
+mod doors;
+mod encodings;
+mod inbound;
 mod kit;
+mod lists;
 mod process;
 mod refused;
 mod sound;
 mod streams;
 mod unknown;
 mod ways_in;
+mod words;

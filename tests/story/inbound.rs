@@ -1,0 +1,128 @@
+//! Somebody calls the device.
+
+use callbox::call::Phase;
+use callbox::edge::store::{Direction, Outcome};
+use callbox::edge::virtual_panel::Thing;
+use callbox::panel::LampRole;
+use callbox::simulator::{self, IncomingAction, Status, What};
+
+use crate::kit::{Device, Folder, Installed, Service, address, is_heard, ms, service_with, talks};
+
+const CALLER: &str = "+15005550177";
+const STRANGER: &str = "+15005550166";
+const KEY: &str = "whsec_c2VjcmV0";
+const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz012345";
+
+/// A service that knows where calls to the device go, and the device's file.
+fn start(action: &str, rest: &str) -> (Service, Device) {
+    let listen = address();
+    let mut config = service_with(talks(30));
+    config.service.signing_key = Some(KEY.to_owned());
+    config.numbers[0].incoming_call_action = IncomingAction::AutoAccept;
+    config.numbers[0].client_websocket_url = Some(format!("ws://{listen}/inbound/{TOKEN}"));
+    let service = Service::start(config);
+    let folder = Folder::new();
+    let key = folder.write("signing-key", KEY);
+    let token = folder.write("inbound-token", TOKEN);
+    let mut installed = Installed::plain(service.handle.base_url());
+    installed.ingress =
+        format!("mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\"");
+    installed.service = format!("signing_key_file = \"{}\"", key.display());
+    let inbound = format!(
+        "[inbound]\naction = \"{action}\"\nallow = [\"{CALLER}\"]\ntoken_file = \"{}\"\n{rest}",
+        token.display()
+    );
+    let device = Device::start_as(&installed.with(&inbound), folder.into(), |setup| {
+        setup.call.chime_for = ms(800);
+    });
+    (service, device)
+}
+
+fn call_in(service: &Service, from: &str) -> String {
+    service
+        .handle
+        .call_in(from, simulator::NUMBER)
+        .expect("the number is known")
+}
+
+#[test]
+fn a_call_to_the_device_chimes_and_then_the_two_talk() {
+    let (service, mut device) = start("chime", "");
+    let call = call_in(&service, CALLER);
+    device.wait_for(Phase::Chiming);
+    assert_eq!(device.times_on(Thing::Lamp(LampRole::Listen)), 0);
+    device.wait_for(Phase::Answered);
+    device.hears();
+    is_heard(&device, &service, &call);
+    assert!(service.handle.hang_up(&call));
+    let record = device.record();
+    assert_eq!(record.direction, Some(Direction::Inbound));
+    assert_eq!(record.from_number.unwrap().as_str(), CALLER);
+    assert_eq!(record.button, None);
+    assert!(record.joined_after_ms >= Some(800));
+}
+
+#[test]
+fn a_press_lets_the_caller_in_at_once() {
+    let (service, mut device) = start("chime", "");
+    call_in(&service, CALLER);
+    device.wait_for(Phase::Chiming);
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hang_up();
+    let record = device.record();
+    assert_eq!(record.outcome(), Outcome::Answered);
+    assert_eq!(service.posts(), 0);
+    service.wait_status(Status::Completed);
+}
+
+#[test]
+fn a_call_that_is_answered_at_once_is_heard_at_once() {
+    let (service, mut device) = start("answer", "");
+    call_in(&service, CALLER);
+    device.wait_for(Phase::Answered);
+    device.hears();
+}
+
+#[test]
+fn a_stranger_is_turned_away_and_hung_up() {
+    let (service, mut device) = start("chime", "");
+    call_in(&service, STRANGER);
+    service.wait_status(Status::Completed);
+    device.wait_until("it is counted", |d| d.counter("inbound_turned_away") == 1);
+    assert!(device.shown.iter().all(|phase| *phase != Phase::Chiming));
+    assert_eq!(device.records(), 0);
+}
+
+#[test]
+fn quiet_hours_let_nobody_in() {
+    let (service, mut device) = start("chime", "[hours]\nquiet = \"00:00-23:59, 23:59-00:00\"");
+    device.wait_until("the clock is known", |device| {
+        device.status()["quiet"] == true
+    });
+    call_in(&service, CALLER);
+    service.wait_status(Status::Completed);
+    assert_eq!(device.records(), 0);
+}
+
+#[test]
+fn a_second_caller_finds_it_busy() {
+    let (service, mut device) = start("answer", "");
+    let first = call_in(&service, CALLER);
+    device.wait_for(Phase::Answered);
+    let second = call_in(&service, CALLER);
+    let over = |id: &str| service.handle.call(id).unwrap().status.is_over();
+    device.wait_until("the second is over", |_| over(&second));
+    assert!(!over(&first));
+    device.hears();
+}
+
+#[test]
+fn a_call_to_a_device_that_refuses_finds_no_door() {
+    let (service, mut device) = start("refuse", "");
+    call_in(&service, CALLER);
+    service.wait("refused", |event| {
+        matches!(event.what, What::MediaRefused(_))
+    });
+    assert_eq!(device.records(), 0);
+}
