@@ -330,6 +330,8 @@ impl Hub {
             }
             Command::Say { socket, text } => self.on_say(socket, &text),
             Command::AudioDone => {
+                // What was made before it comes before it.
+                self.on_sound();
                 if let Some(live) = &mut self.live {
                     live.audio_done = live.mode.sends_sound();
                 }
