@@ -924,6 +924,16 @@ async fn words_are_told_where_the_service_hears() {
 }
 
 #[tokio::test]
+async fn a_call_of_words_takes_any_kind_of_sound() {
+    let mut rig = Rig::with_mode(TEXT);
+    let format = json!({"encoding": "G722", "sample_rate": 8000, "channels": 1});
+    let mut service = rig.declared(format).await;
+    assert_eq!(rig.event().await.1, STARTED);
+    rig.say("Hello.").await;
+    assert_eq!(service.text().await["delta"], "Hello.");
+}
+
+#[tokio::test]
 async fn words_without_a_start_are_a_start() {
     let mut rig = Rig::with_mode(TEXT);
     let (mut service, accepted) = rig.knock(64 * 1024).await;

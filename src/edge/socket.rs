@@ -438,7 +438,7 @@ impl Hub {
             Ok(inbound) => inbound,
             Err(_) => return self.trace.count(Counter::MediaMalformed),
         };
-        let Some(live) = &mut self.live else { return };
+        let Some(live) = &self.live else { return };
         let socket = live.socket;
         match inbound {
             Inbound::Connected => {}
@@ -447,10 +447,7 @@ impl Hub {
             Inbound::Dtmf(digit) => self.on_key(digit, false),
             Inbound::Transcript(transcript) => self.on_transcript(transcript),
             Inbound::BargeIn(barge_in) => self.on_barge_in(barge_in),
-            Inbound::Mark(name) if live.speech.echo(&name) => {
-                self.outbox.tell(socket, What::Spoken { whole: true });
-            }
-            Inbound::Mark(name) => live.on_mark(&name),
+            Inbound::Mark(name) => self.on_mark(&name),
             Inbound::Error { code, text } => {
                 self.outbox.tell(socket, What::ServiceError { code, text });
             }
@@ -459,9 +456,22 @@ impl Hub {
         }
     }
 
+    fn on_mark(&mut self, name: &str) {
+        let Some(live) = &mut self.live else { return };
+        if live.speech.echo(name) {
+            self.outbox.tell(live.socket, What::Spoken { whole: true });
+        } else {
+            live.on_mark(name);
+        }
+    }
+
     fn on_start(&mut self, start: &Start) {
+        let silent = self.live.as_ref().is_some_and(Live::is_silent);
+        let stream_id = start.stream_id.as_deref();
         match start.format.encoding(self.order) {
-            Ok(encoding) => self.begin(start.stream_id.as_deref(), encoding),
+            Ok(encoding) => self.begin(stream_id, encoding),
+            // Of sound that never flows the kind is no matter.
+            Err(_) if silent => self.begin(stream_id, Encoding::default()),
             Err(unsupported) => {
                 let reason = unsupported.to_string();
                 let stop = Message::text(media::write_stop(&reason));
@@ -771,6 +781,11 @@ impl Live {
         };
         live.measure_round_trip();
         live
+    }
+
+    /// Words flow both ways, and no sound.
+    fn is_silent(&self) -> bool {
+        !self.mode.sends_sound() && !self.mode.takes_sound()
     }
 
     /// Takes the name that our messages carry from now on.
