@@ -48,14 +48,16 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::audio::engine::EngineEvent;
-use crate::audio::ring::{DownlinkTx, EventRx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
+use crate::audio::ring::{
+    DownlinkTx, EventRx, PAYLOAD_MAX, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx,
+};
 use crate::edge::ingress::{Stream, Upgraded};
 use crate::edge::realtime::{self, Wake};
 use crate::trace::{Counter, Trace};
 use crate::units::{BLOCK_MS, ByteOrder, Digit, Encoding, Mode, SocketId};
 use crate::wire::media::{
-    self, BargeIn, CLEAR, Format, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, Slot, Start,
-    Track, Transcript, Writer,
+    self, BargeIn, CLEAR, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, Slot, Start, Track,
+    Transcript, Writer,
 };
 
 mod keys;
@@ -483,10 +485,8 @@ impl Hub {
     /// A stream may do without `start`: it is then what `start` means when it
     /// declares nothing.
     fn begin_without_start(&mut self) {
-        let begun = self.live.as_ref().is_none_or(|live| live.writer.is_some());
-        let usual = Format::default().encoding(self.order);
-        if let (false, Ok(encoding)) = (begun, usual) {
-            self.begin(None, encoding);
+        if self.live.as_ref().is_some_and(|live| live.writer.is_none()) {
+            self.begin(None, Encoding::default());
         }
     }
 
@@ -531,6 +531,10 @@ impl Hub {
     /// Cuts the sound of the last message, and hands it on.
     fn cut(&mut self, order: media::Order) {
         let Some(live) = &mut self.live else { return };
+        // Only an Opus packet is not cut to a size that fits.
+        if live.encoding.block_bytes().is_none() && live.sound.len() > PAYLOAD_MAX {
+            return self.trace.count(Counter::MediaOversized);
+        }
         let (stream, downlink) = (live.stream, &mut self.downlink);
         let (trace, flow, encoding) = (&self.trace, &mut live.flow, live.encoding);
         let cut = live.recutter.put(order, &live.sound, |slot| {
@@ -623,14 +627,11 @@ fn deliver(
     encoding: Encoding,
     slot: Slot<'_>,
 ) {
-    let Ok(payload) = heapless::Vec::from_slice(slot.payload) else {
-        return trace.count(Counter::MediaOversized);
-    };
     let packet = Packet {
         stream,
         seq: slot.seq,
         encoding,
-        payload,
+        payload: heapless::Vec::from_slice(slot.payload).expect("a slot fits a packet"),
     };
     if downlink.push(packet).is_err() {
         trace.count(Counter::DownlinkFull);
