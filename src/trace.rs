@@ -97,7 +97,8 @@ counters! {
     HandshakesMalformed = "handshakes_malformed",
     /// Handshakes refused: signature missing, wrong, stale or replayed.
     HandshakesForged = "handshakes_forged",
-    /// Handshakes refused: another call's id.
+    /// Handshakes refused: another call's id, or a call that is not inbound on
+    /// the path of those that are.
     HandshakesOtherCall = "handshakes_other_call",
     /// Handshakes let in before the service's time was known.
     HandshakesUnjudged = "handshakes_unjudged",

@@ -28,6 +28,11 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 const NOW: i64 = 1_700_000_000;
+const TEXT: units::Mode = units::Mode {
+    tts: true,
+    stt: true,
+};
+const INBOUND: &str = r#"{"id":"c-9","direction":"inbound","remote_phone_number":"+4930123456"}"#;
 const CALL: &str = r#"{"id":"c-1","status":"answered","direction":"outbound"}"#;
 
 /// Nothing here takes so long unless it hangs.
@@ -69,6 +74,17 @@ impl Door {
 
     fn plain() -> Self {
         Self::open(Mode::Plain, None, Some(NOW))
+    }
+
+    /// A door that takes calls to the device too, by the same token.
+    fn inbound(service_time: Option<i64>) -> Self {
+        let door = Self::open(Mode::Plain, Some("secret"), service_time);
+        door.routes.open_inbound(door.token, TEXT);
+        door
+    }
+
+    fn inbound_request(&self, more: &str) -> String {
+        request(&self.token.inbound_path(), more)
     }
 
     async fn connect(&self) -> TcpStream {
@@ -201,6 +217,21 @@ async fn bytes_right_behind_the_head_are_kept() {
     assert_eq!(early, b"first frame");
 }
 
+/// The service's context may hold all contacts of a number.
+#[tokio::test]
+async fn a_long_head_is_read_whole() {
+    for length in [900, 1000, 1100, 3000, 7500] {
+        let mut door = Door::plain();
+        let mut socket = door.connect().await;
+        let request = door.request(&format!("X: {}\r\n", "y".repeat(length))) + "frame";
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_head(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{length}: {answer}");
+        let (_stream, early) = door.next().await.upgraded.attach().unwrap();
+        assert_eq!(early, b"frame", "{length}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_path_is_not_found() {
     let mut door = Door::plain();
@@ -280,6 +311,146 @@ async fn another_calls_stream_is_not_let_in() {
         .await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     assert_eq!(door.count(Counter::HandshakesOtherCall), 1);
+    // It runs at the service all the same: the daemon is told.
+    let Event::Stray { attempt, call } = door.event().await else {
+        panic!("it is a stray");
+    };
+    assert_eq!((attempt, call.as_str()), (AttemptId(1), "c-2"));
+    door.lets_a_good_caller_in().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_strays_is_counted_and_survived() {
+    let mut door = Door::plain();
+    let call = CallId::parse("c-1").unwrap();
+    door.routes.expect(AttemptId(1), call);
+    for n in 0..2 * EVENTS_MAX {
+        let stray = format!("X-Call-Context: {{\"id\":\"s-{n}\"}}\r\n");
+        let answer = door.ask(door.request(&stray)).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+    assert_eq!(door.count(Counter::EventsDropped), EVENTS_MAX as u64);
+    for _ in 0..EVENTS_MAX {
+        assert!(matches!(door.event().await, Event::Stray { .. }));
+    }
+    door.lets_a_good_caller_in().await;
+}
+
+#[tokio::test]
+async fn each_route_is_asked_for_its_own_mode() {
+    let mut door = Door::plain();
+    let token = Token::from_random([5; 24]);
+    door.routes.open(token, AttemptId(2), TEXT);
+    for (path, mode) in [
+        (token.media_path(), TEXT),
+        (door.token.media_path(), units::Mode::default()),
+    ] {
+        let mut socket = door.connect().await;
+        let request = request(&path, "");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_head(&mut socket).await;
+        let asks = format!("X-Use-Inkbox-Text-To-Speech: {}\r\n", mode.tts);
+        assert!(answer.contains(&asks), "{answer}");
+        assert_eq!(door.next().await.mode, mode);
+    }
+}
+
+#[tokio::test]
+async fn a_signed_inbound_call_is_let_in() {
+    // The time need not be known: the call itself is asked for.
+    for service_time in [Some(NOW), None] {
+        let mut door = Door::inbound(service_time);
+        let mut socket = door.connect().await;
+        let headers = signature_headers("secret", "req-1", NOW, INBOUND);
+        let request = door.inbound_request(&headers);
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_head(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.contains("X-Use-Inkbox-Text-To-Speech: true\r\n"));
+        let accepted = door.next().await;
+        assert_eq!((accepted.route, accepted.mode), (RouteOf::Inbound, TEXT));
+        let context = accepted.context.unwrap();
+        assert_eq!(context.call, CallId::parse("c-9"));
+        assert_eq!(context.remote.unwrap().as_str(), "+4930123456");
+        let replayed = door.ask(request).await;
+        assert!(replayed.starts_with("HTTP/1.1 401 "), "{replayed}");
+    }
+}
+
+#[tokio::test]
+async fn other_streams_on_the_inbound_path_are_refused_with_a_reason() {
+    let door = Door::inbound(Some(NOW));
+    let signed = |n: u32, context: &str| {
+        let id = format!("req-{n}");
+        door.inbound_request(&signature_headers("secret", &id, NOW, context))
+    };
+    let forged = signature_headers("guess", "req-0", NOW, INBOUND);
+    let elsewhere = signed(1, INBOUND).replace("/inbound/", "/outbound/");
+    let other = Token::from_random([8; 24]).inbound_path();
+    let other = signed(2, INBOUND).replace(&door.token.inbound_path(), &other);
+    let unnamed = r#"{"direction":"inbound"}"#;
+    let silent = r#"{"id":"c-9"}"#;
+    let cases = [
+        (
+            door.inbound_request(""),
+            401,
+            "the signature is missing or wrong",
+        ),
+        (
+            door.inbound_request(&forged),
+            401,
+            "the signature is missing or wrong",
+        ),
+        (elsewhere, 404, "there is nothing at this path"),
+        (other, 404, "there is nothing at this path"),
+        (
+            signed(3, CALL),
+            403,
+            "only inbound calls come in by this path",
+        ),
+        (
+            signed(4, silent),
+            403,
+            "only inbound calls come in by this path",
+        ),
+        (
+            signed(5, unnamed),
+            400,
+            "the header X-Call-Context names no call",
+        ),
+    ];
+    for (request, status, words) in cases {
+        let answer = door.ask(&request).await;
+        let line = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&line), "{request}: {answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{words}\n")), "{answer}");
+    }
+    assert_eq!(door.count(Counter::HandshakesForged), 2);
+    assert_eq!(door.count(Counter::HandshakesOtherCall), 2);
+    assert_eq!(door.count(Counter::HandshakesUnknownPath), 2);
+    assert_eq!(door.count(Counter::HandshakesMalformed), 1);
+}
+
+#[tokio::test]
+async fn inbound_calls_are_never_let_in_unsigned() {
+    let config = || Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        mode: Mode::Plain,
+        signing_key: None,
+    };
+    let routes = Routes::default();
+    routes.open_inbound(Token::from_random([7; 24]), TEXT);
+    let trace = Arc::new(Trace::default());
+    let error = Ingress::bind(config(), routes, Arc::new(|| None), trace).unwrap_err();
+    assert!(matches!(error, BindError::Unsigned));
+    assert!(error.to_string().contains("signing_key_file"), "{error}");
+
+    // Nor where the path is opened behind its back.
+    let mut door = Door::plain();
+    door.routes.open_inbound(door.token, TEXT);
+    let context = format!("X-Call-Context: {INBOUND}\r\n");
+    let answer = door.ask(door.inbound_request(&context)).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     door.lets_a_good_caller_in().await;
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use callbox::audio::engine::EngineEvent;
 use callbox::audio::ring::{
     self, DownlinkRx, EventTx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink,
 };
@@ -13,9 +14,9 @@ use callbox::edge::ingress::{self, Accepted, Config, Files, Ingress, Routes};
 use callbox::edge::realtime::Wake;
 use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
 use callbox::trace::{Counter, Trace};
-use callbox::units::{AttemptId, BLOCK_MS, ByteOrder, Digit, Encoding, Mode, SocketId};
+use callbox::units::{AttemptId, BLOCK_MS, ByteOrder, Digit, Encoding, L16Rate, Mode, SocketId};
 use callbox::wire::handshake::Token;
-use callbox::wire::media::{FIRST_SEQ, MESSAGE_MAX};
+use callbox::wire::media::{BargeIn, FIRST_SEQ, MESSAGE_MAX, SPOKEN_MAX, Transcript};
 use futures_util::{SinkExt, StreamExt};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
@@ -52,6 +53,8 @@ struct Rig {
     address: std::net::SocketAddr,
     token: Token,
     streams: u32,
+    /// How the microphone's packets are written.
+    encoding: Encoding,
 }
 
 /// The service's end of a stream.
@@ -125,6 +128,7 @@ impl Rig {
             address,
             token,
             streams: 0,
+            encoding: Encoding::Pcmu,
         };
         (rig, hub)
     }
@@ -156,6 +160,14 @@ impl Rig {
             upgraded: accepted.upgraded,
         };
         self.commands.send(command).await.unwrap();
+    }
+
+    /// A stream whose `start` declares this format.
+    async fn declared(&mut self, format: Value) -> Service {
+        let (mut service, accepted) = self.knock(64 * 1024).await;
+        self.attach(accepted).await;
+        service.declare(format).await;
+        service
     }
 
     /// A stream that has begun.
@@ -201,10 +213,11 @@ impl Rig {
     }
 
     async fn speak_on(&mut self, stream: u32, seq: u32, payload: &[u8]) {
+        let encoding = self.encoding;
         let packet = || Packet {
             stream,
             seq,
-            encoding: Encoding::Pcmu,
+            encoding,
             payload: heapless::Vec::from_slice(payload).unwrap(),
         };
         let spoken = async {
@@ -214,6 +227,19 @@ impl Rig {
         };
         timeout(HANG, spoken).await.expect("the hub takes it");
         self.wake.notify();
+    }
+
+    /// The engine has found this in the sound.
+    fn find(&mut self, event: EngineEvent) {
+        assert!(self.engine.push(event));
+        self.wake.notify();
+    }
+
+    async fn say(&mut self, text: &str) {
+        let socket = SocketId(self.streams);
+        let text = text.to_owned();
+        let say = Command::Say { socket, text };
+        self.commands.send(say).await.unwrap();
     }
 
     /// The next packet for the speaker.
@@ -251,8 +277,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Service<S> {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
+    async fn declare(&mut self, format: Value) {
+        let start = json!({"media_format": format});
+        self.send(json!({"event": "start", "stream_id": "s-1", "start": start}))
+            .await;
+    }
+
     async fn media(&mut self, chunk: Value, letter: u8, length: usize) {
-        let payload = STANDARD.encode(vec![letter; length]);
+        self.sound(chunk, &vec![letter; length]).await;
+    }
+
+    async fn sound(&mut self, chunk: Value, sound: &[u8]) {
+        let payload = STANDARD.encode(sound);
         let media = json!({"payload": payload, "chunk": chunk, "track": "inbound"});
         self.send(json!({"event": "media", "sequence_number": "9", "media": media}))
             .await;
@@ -290,11 +326,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Service<S> {
     }
 }
 
-fn number(media: &Value) -> u32 {
+/// The sound of one of the device's messages.
+fn sound_of(media: &Value) -> Vec<u8> {
     assert_eq!(media["event"], "media", "{media}");
-    let sound = STANDARD
-        .decode(media["media"]["payload"].as_str().unwrap())
-        .unwrap();
+    let payload = media["media"]["payload"].as_str().unwrap();
+    STANDARD.decode(payload).unwrap()
+}
+
+fn key(key: char) -> Digit {
+    Digit::parse(key).unwrap()
+}
+
+fn number(media: &Value) -> u32 {
+    let sound = sound_of(media);
     assert_eq!(sound.len(), 160);
     u32::from_be_bytes(sound[..4].try_into().unwrap())
 }
@@ -487,7 +531,7 @@ async fn keys_errors_and_the_end_are_told() {
     assert_eq!(
         rig.event().await.1,
         What::Dtmf {
-            digit: Digit::parse('5').unwrap(),
+            digit: key('5'),
             in_band: false,
         }
     );
@@ -636,6 +680,412 @@ async fn another_encoding_is_refused_with_a_reason() {
     assert!(why.contains("G722 at 8000 Hz"), "{why}");
 }
 
+/// Formats as `start` declares them, what they are to the device, and a
+/// payload of 20 ms.
+fn formats() -> Vec<(Value, Encoding, Vec<u8>)> {
+    let order = ByteOrder::Little;
+    let linear = |rate| Encoding::L16 { rate, order };
+    let opus = |rate| Encoding::Opus { rate };
+    let encodings = [
+        ("PCMU", Encoding::Pcmu),
+        ("PCMA", Encoding::Pcma),
+        ("L16", linear(L16Rate::K8)),
+        ("L16", linear(L16Rate::K16)),
+        ("L16", linear(L16Rate::K24)),
+        ("OPUS", opus(8_000)),
+        ("OPUS", opus(16_000)),
+        ("OPUS", opus(48_000)),
+    ];
+    let format = |(name, encoding): (&str, Encoding)| {
+        let format = json!({"encoding": name, "sample_rate": encoding.rate(), "channels": 1});
+        let payload = match encoding.block_bytes() {
+            Some(bytes) => vec![0x55; bytes],
+            // One frame of 20 ms in SILK (RFC 6716 §3.1), as long as may be.
+            None => [vec![1 << 3], vec![0x55; 1274]].concat(),
+        };
+        (format, encoding, payload)
+    };
+    encodings.map(format).to_vec()
+}
+
+#[tokio::test]
+async fn each_encoding_flows_both_ways() {
+    for (format, encoding, payload) in formats() {
+        let mut rig = Rig::new();
+        let mut service = rig.declared(format).await;
+        assert_eq!(rig.event().await.1, What::Started { encoding });
+        for n in 0..5 {
+            service.sound(json!(n), &payload).await;
+            let packet = rig.hear().await;
+            assert_eq!((packet.seq, packet.encoding), (FIRST_SEQ + n, encoding));
+            assert_eq!(packet.payload, *payload, "{encoding}");
+        }
+        rig.encoding = encoding;
+        for n in 0..5 {
+            rig.speak_on(1, n, &payload).await;
+            assert_eq!(sound_of(&service.text().await), payload, "{encoding}");
+        }
+        assert_eq!(rig.trace.read(Counter::MediaMalformed), 0, "{encoding}");
+        assert_eq!(rig.trace.read(Counter::UplinkMiscoded), 0, "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_for_another_encoding_is_not_sent() {
+    let mut rig = Rig::new();
+    let (format, encoding, payload) = formats().remove(3);
+    let mut service = rig.declared(format).await;
+    assert_eq!(rig.event().await.1, What::Started { encoding });
+    // The engine has not been told yet.
+    rig.speak(0).await;
+    rig.speak(1).await;
+    rig.until(Counter::UplinkMiscoded, 2).await;
+    rig.encoding = encoding;
+    rig.speak_on(1, 2, &payload).await;
+    assert_eq!(sound_of(&service.text().await), payload);
+}
+
+#[tokio::test]
+async fn a_second_start_changes_the_encoding_in_mid_stream() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    // A slot and a half.
+    service.media(json!(1), b'a', 240).await;
+    assert_eq!(rig.event().await.1, What::FirstMedia);
+    for (n, (format, encoding, payload)) in formats().into_iter().enumerate().skip(1) {
+        service.declare(format.clone()).await;
+        assert_eq!(rig.event().await.1, What::Started { encoding });
+        // Said again, it is no news.
+        service.declare(format).await;
+        service.sound(json!(n + 1), &payload).await;
+        rig.encoding = encoding;
+        rig.speak_on(1, n as u32, &payload).await;
+        assert_eq!(sound_of(&service.text().await), payload, "{encoding}");
+    }
+    let mut heard = Vec::new();
+    for _ in 0..9 {
+        let packet = rig.hear().await;
+        heard.push((packet.seq - FIRST_SEQ, packet.encoding));
+    }
+    let of = |encoding| move |n| (n, encoding);
+    let first = (0..2).map(of(Encoding::Pcmu));
+    let later = formats().into_iter().skip(1).zip(2..);
+    let want: Vec<_> = first.chain(later.map(|(f, n)| (n, f.1))).collect();
+    assert_eq!(heard, want);
+}
+
+#[tokio::test]
+async fn a_second_start_of_a_kind_we_do_not_take_ends_the_stream() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    let format = json!({"encoding": "G722", "sample_rate": 8000, "channels": 1});
+    service.declare(format).await;
+    let stop = service.text().await;
+    assert_eq!(stop["event"], "stop");
+    assert!(stop["reason"].as_str().unwrap().contains("G722"), "{stop}");
+    assert!(matches!(rig.ended().await, End::Unsupported(_)));
+}
+
+#[tokio::test]
+async fn odd_sound_is_counted_and_the_rest_is_heard() {
+    let mut rig = Rig::new();
+    let formats = formats();
+    let (linear, _, samples) = &formats[3];
+    let mut service = rig.declared(linear.clone()).await;
+    service.sound(json!(1), &samples[..639]).await;
+    service.sound(json!(2), &samples[..2]).await;
+    assert_eq!(rig.hear().await.payload, **samples);
+    assert_eq!(rig.trace.read(Counter::MediaMalformed), 1);
+
+    let (opus, _, packet) = &formats[7];
+    service.declare(opus.clone()).await;
+    // Code 3 without its count, a count of nothing, more than 120 ms.
+    for garbage in [&[0x03][..], &[0x03, 0], &[0x1B, 7], &[]] {
+        service.sound(json!(3), garbage).await;
+    }
+    // Two frames of 20 ms are longer than a packet may be.
+    let long = [vec![0x0A, 0], vec![0; 1275]].concat();
+    service.sound(json!(4), &long).await;
+    rig.until(Counter::MediaOversized, 1).await;
+    assert_eq!(rig.trace.read(Counter::MediaMalformed), 4);
+    service.sound(json!(5), packet).await;
+    assert_eq!(rig.hear().await.payload, **packet);
+}
+
+const TEXT: Mode = Mode {
+    tts: true,
+    stt: true,
+};
+
+/// A stream in a mode that was asked for, begun.
+async fn text_stream(mode: Mode) -> (Rig, Service) {
+    let mut rig = Rig::with_mode(mode);
+    let service = rig.connected().await;
+    (rig, service)
+}
+
+#[tokio::test]
+async fn words_are_sent_by_sentence_and_their_end_is_told() {
+    let (mut rig, mut service) = text_stream(TEXT).await;
+    for turn in 1..3 {
+        rig.say("Water in the cellar!\u{7}\nMill Lane 3.").await;
+        for delta in ["Water in the cellar! ", "Mill Lane 3."] {
+            assert_eq!(
+                service.text().await,
+                json!({"event": "text", "delta": delta})
+            );
+        }
+        assert_eq!(service.text().await, json!({"event": "text", "done": true}));
+        let Message::Text(mark) = service.message().await else {
+            panic!("a mark follows");
+        };
+        assert!(mark.contains(&format!("callbox-said-{turn}")), "{mark}");
+        // Marks that we did not send are nothing to us.
+        for name in ["callbox-said-9", "callbox-1", ""] {
+            let stray = json!({"event": "mark", "mark": {"name": name}});
+            service.send(stray).await;
+        }
+        service.say(mark.as_str()).await;
+        assert_eq!(rig.event().await.1, What::Spoken { whole: true });
+    }
+    assert_eq!(rig.trace.read(Counter::MediaUnused), 6);
+}
+
+#[tokio::test]
+async fn barging_in_ends_the_turn() {
+    let (mut rig, mut service) = text_stream(TEXT).await;
+    rig.say("One. Two.").await;
+    for _ in 0..3 {
+        assert_eq!(service.text().await["event"], "text");
+    }
+    let barge_in = |cut| json!({"event": "barge_in", "trigger": "speech", "text": "who?", "tts_interrupted": cut});
+    let told = |cut| {
+        What::BargeIn(BargeIn {
+            trigger: Some("speech".into()),
+            text: Some("who?".into()),
+            tts_interrupted: cut,
+            turn: None,
+        })
+    };
+    service.send(barge_in(false)).await;
+    assert_eq!(rig.event().await.1, told(false));
+    service.send(barge_in(true)).await;
+    assert_eq!(rig.event().await.1, told(true));
+    assert_eq!(rig.event().await.1, What::Spoken { whole: false });
+    // Nothing is spoken now: it is told, and no turn ends.
+    service.send(barge_in(true)).await;
+    assert_eq!(rig.event().await.1, told(true));
+    rig.say("Three.").await;
+    assert_eq!(service.text().await["delta"], "Three.");
+    // The echo of the turn that was interrupted is not this one's.
+    let late = json!({"event": "mark", "mark": {"name": "callbox-said-1"}});
+    service.send(late).await;
+    rig.until(Counter::MediaUnused, 1).await;
+}
+
+#[tokio::test]
+async fn no_sound_goes_out_where_the_service_speaks() {
+    let mode = Mode {
+        tts: true,
+        stt: false,
+    };
+    let (mut rig, mut service) = text_stream(mode).await;
+    for n in 0..20 {
+        rig.speak(n).await;
+    }
+    rig.say("Hello.").await;
+    assert_eq!(service.text().await["delta"], "Hello.");
+    assert_eq!(service.text().await["done"], true);
+    // The far end is heard all the same.
+    service.media(json!(1), b'a', 160).await;
+    assert_eq!(rig.hear().await.payload, [b'a'; 160]);
+}
+
+#[tokio::test]
+async fn words_are_told_where_the_service_hears() {
+    let (mut rig, mut service) = text_stream(TEXT).await;
+    let words = |text: &str, is_final| json!({"event": "transcript", "text": text, "is_final": is_final, "turn_id": 3});
+    let told = |text: &str, is_final| {
+        What::Transcript(Transcript {
+            text: text.into(),
+            is_final,
+            turn: Some("3".into()),
+        })
+    };
+    service.send(words("open", false)).await;
+    assert_eq!(rig.event().await.1, told("open", false));
+    service.send(words("open\u{0} the\ndoor", true)).await;
+    assert_eq!(rig.event().await.1, told("open the door", true));
+    // Nothing was said, and sound that nobody asked for.
+    service.send(words("\u{1}\r\n", true)).await;
+    service.media(json!(1), b'a', 160).await;
+    rig.until(Counter::MediaUnused, 2).await;
+    assert_eq!(rig.downlink.pop(), None);
+}
+
+#[tokio::test]
+async fn a_call_of_words_takes_any_kind_of_sound() {
+    let mut rig = Rig::with_mode(TEXT);
+    let format = json!({"encoding": "G722", "sample_rate": 8000, "channels": 1});
+    let mut service = rig.declared(format).await;
+    assert_eq!(rig.event().await.1, STARTED);
+    rig.say("Hello.").await;
+    assert_eq!(service.text().await["delta"], "Hello.");
+}
+
+#[tokio::test]
+async fn words_without_a_start_are_a_start() {
+    let mut rig = Rig::with_mode(TEXT);
+    let (mut service, accepted) = rig.knock(64 * 1024).await;
+    rig.attach(accepted).await;
+    rig.say("Hello.").await;
+    service
+        .send(json!({"event": "transcript", "text": "yes?", "is_final": true}))
+        .await;
+    assert_eq!(rig.event().await.1, STARTED);
+    assert!(matches!(rig.event().await.1, What::Transcript(_)));
+    assert_eq!(service.text().await["delta"], "Hello.");
+}
+
+#[tokio::test]
+async fn what_cannot_be_spoken_is_answered_at_once() {
+    let (mut rig, mut service) = text_stream(TEXT).await;
+    rig.say("\u{0}\r\n").await;
+    assert_eq!(rig.event().await.1, What::Spoken { whole: false });
+    // A megabyte is cut to what a person may be asked to listen to.
+    rig.say(&"words ".repeat(200_000)).await;
+    let mut spoken = String::new();
+    loop {
+        let text = service.text().await;
+        match text["delta"].as_str() {
+            Some(delta) => spoken.push_str(delta),
+            None => break assert_eq!(text["done"], true),
+        }
+    }
+    assert!(spoken.starts_with("words words "));
+    assert!((SPOKEN_MAX - 6..=SPOKEN_MAX).contains(&spoken.len()));
+
+    // Where the service does not speak, nothing is sent.
+    let (mut rig, mut service) = text_stream(Mode::default()).await;
+    rig.say("Hello.").await;
+    assert_eq!(rig.event().await.1, What::Spoken { whole: false });
+    rig.speak(1).await;
+    assert_eq!(service.packet().await, 1);
+}
+
+#[tokio::test]
+async fn words_are_of_no_use_in_a_call_of_sound() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    service
+        .send(json!({"event": "transcript", "text": "open", "is_final": true}))
+        .await;
+    service
+        .send(json!({"event": "barge_in", "tts_interrupted": true}))
+        .await;
+    rig.until(Counter::MediaUnused, 2).await;
+    service.send(json!({"event": "stop"})).await;
+    assert_eq!(rig.event().await.1, What::Ended(End::Stopped(None)));
+}
+
+#[tokio::test]
+async fn a_flood_of_words_hides_no_end() {
+    let (mut rig, mut service) = text_stream(TEXT).await;
+    for n in 0..500 {
+        let text = format!("word {n}");
+        service
+            .send(json!({"event": "transcript", "text": text, "is_final": true}))
+            .await;
+    }
+    rig.until(Counter::EventsDropped, 1).await;
+    service
+        .send(json!({"event": "stop", "reason": "bye"}))
+        .await;
+    assert_eq!(rig.ended().await, End::Stopped(Some("bye".into())));
+}
+
+#[tokio::test]
+async fn a_flood_of_keys_is_cut() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected().await;
+    tokio::time::pause();
+    for _ in 0..1000 {
+        service
+            .send(json!({"event": "dtmf", "dtmf": {"digit": "7"}}))
+            .await;
+    }
+    rig.find(EngineEvent::Digit {
+        stream: 1,
+        digit: key('7'),
+    });
+    let told = |in_band| What::Dtmf {
+        digit: key('7'),
+        in_band,
+    };
+    let mut signalled = 0;
+    loop {
+        match rig.event().await.1 {
+            what if what == told(false) => signalled += 1,
+            what if what == told(true) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    rig.until(Counter::DigitsFlooded, 1).await;
+    let flooded = async {
+        while rig.trace.read(Counter::DigitsFlooded) + signalled < 1000 {
+            if let (_, What::Dtmf { .. }) = rig.event().await {
+                signalled += 1;
+            }
+        }
+    };
+    _ = timeout(Duration::from_millis(100), flooded).await;
+    assert_eq!(rig.trace.read(Counter::DigitsFlooded) + signalled, 1000);
+    assert!(signalled <= 12, "{signalled}");
+    // The second is over: a person is believed again.
+    sleep(Duration::from_secs(1)).await;
+    service
+        .send(json!({"event": "dtmf", "dtmf": {"digit": "7"}}))
+        .await;
+    assert_eq!(rig.event().await.1, told(false));
+}
+
+#[tokio::test]
+async fn what_the_engine_finds_is_told_of_the_present_stream() {
+    let mut rig = Rig::new();
+    let _service = rig.connected().await;
+    for stream in [9, 1] {
+        rig.find(EngineEvent::Digit {
+            stream,
+            digit: key('#'),
+        });
+        rig.find(EngineEvent::PromptOver { stream });
+    }
+    let heard = What::Dtmf {
+        digit: key('#'),
+        in_band: true,
+    };
+    assert_eq!(rig.event().await.1, heard);
+    assert_eq!(rig.event().await.1, What::PromptOver);
+    assert!(rig.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_end_of_an_utterance_is_told_behind_its_sound() {
+    let mut rig = Rig::on_one_clock();
+    let mut service = rig.connected().await;
+    for n in 0..3 {
+        rig.speak(n).await;
+    }
+    rig.commands.send(Command::AudioDone).await.unwrap();
+    for n in 0..3 {
+        assert_eq!(service.packet().await, n);
+    }
+    let done = json!({"event": "audio_done", "stream_id": "s-1"});
+    assert_eq!(service.text().await, done);
+    rig.speak(3).await;
+    assert_eq!(service.packet().await, 3);
+}
+
 /// From here on the hub and the service share one clock, which stands still
 /// while anything can be done, and then jumps to whatever is next.
 #[tokio::test]
@@ -776,6 +1226,7 @@ async fn each_second_says_what_flowed_and_which_way() {
     }
     let sum = |of: fn(&Flow) -> u32| figures.iter().map(of).sum::<u32>();
     assert_eq!((sum(|f| f.sent), sum(|f| f.received)), (10, 30));
+    assert!(figures.iter().all(|flow| flow.mode == Mode::default()));
     assert_eq!(
         figures[3],
         Flow {
@@ -784,6 +1235,37 @@ async fn each_second_says_what_flowed_and_which_way() {
         }
     );
     assert_eq!(sum(|f| f.stale), 0);
+}
+
+/// Words may take minutes to be spoken: a mark behind them measures nothing,
+/// and a `clear` would cut them. And nobody misses the sound.
+#[tokio::test]
+async fn where_the_service_speaks_no_backlog_is_measured_and_no_sound_missed() {
+    let (mut rig, hub) = Rig::build(ingress::Mode::Plain, TEXT);
+    tokio::spawn(hub.run());
+    let mut service = rig.connected().await;
+    tokio::time::pause();
+    rig.say("Hello.").await;
+    let mut frames = Vec::new();
+    let mut seconds = 0;
+    while seconds < 12 {
+        tokio::select! {
+            event = rig.events.recv() => {
+                let What::Flow(flow) = event.unwrap().what else {
+                    panic!("nothing else happens");
+                };
+                let quiet = Flow { mode: TEXT, unsent: flow.unsent, ..Flow::default() };
+                assert_eq!(flow, quiet);
+                assert!(!flow.mode.sends_sound() && !flow.mode.takes_sound());
+                seconds += 1;
+            }
+            message = service.message() => if let Message::Text(text) = message {
+                frames.push(text.to_string());
+            }
+        }
+    }
+    assert_eq!(frames.len(), 3, "{frames:?}");
+    assert!(frames[2].contains("callbox-said-1"), "{frames:?}");
 }
 
 #[tokio::test]

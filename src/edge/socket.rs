@@ -48,14 +48,16 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::audio::engine::EngineEvent;
-use crate::audio::ring::{DownlinkTx, EventRx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
+use crate::audio::ring::{
+    DownlinkTx, EventRx, PAYLOAD_MAX, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx,
+};
 use crate::edge::ingress::{Stream, Upgraded};
 use crate::edge::realtime::{self, Wake};
 use crate::trace::{Counter, Trace};
 use crate::units::{BLOCK_MS, ByteOrder, Digit, Encoding, Mode, SocketId};
 use crate::wire::media::{
-    self, BargeIn, CLEAR, Format, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, Slot, Start,
-    Track, Transcript, Writer,
+    self, BargeIn, CLEAR, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, Slot, Start, Track,
+    Transcript, Writer,
 };
 
 mod keys;
@@ -330,6 +332,8 @@ impl Hub {
             }
             Command::Say { socket, text } => self.on_say(socket, &text),
             Command::AudioDone => {
+                // What was made before it comes before it.
+                self.on_sound();
                 if let Some(live) = &mut self.live {
                     live.audio_done = live.mode.sends_sound();
                 }
@@ -436,7 +440,7 @@ impl Hub {
             Ok(inbound) => inbound,
             Err(_) => return self.trace.count(Counter::MediaMalformed),
         };
-        let Some(live) = &mut self.live else { return };
+        let Some(live) = &self.live else { return };
         let socket = live.socket;
         match inbound {
             Inbound::Connected => {}
@@ -445,10 +449,7 @@ impl Hub {
             Inbound::Dtmf(digit) => self.on_key(digit, false),
             Inbound::Transcript(transcript) => self.on_transcript(transcript),
             Inbound::BargeIn(barge_in) => self.on_barge_in(barge_in),
-            Inbound::Mark(name) if live.speech.echo(&name) => {
-                self.outbox.tell(socket, What::Spoken { whole: true });
-            }
-            Inbound::Mark(name) => live.on_mark(&name),
+            Inbound::Mark(name) => self.on_mark(&name),
             Inbound::Error { code, text } => {
                 self.outbox.tell(socket, What::ServiceError { code, text });
             }
@@ -457,9 +458,22 @@ impl Hub {
         }
     }
 
+    fn on_mark(&mut self, name: &str) {
+        let Some(live) = &mut self.live else { return };
+        if live.speech.echo(name) {
+            self.outbox.tell(live.socket, What::Spoken { whole: true });
+        } else {
+            live.on_mark(name);
+        }
+    }
+
     fn on_start(&mut self, start: &Start) {
+        let silent = self.live.as_ref().is_some_and(Live::is_silent);
+        let stream_id = start.stream_id.as_deref();
         match start.format.encoding(self.order) {
-            Ok(encoding) => self.begin(start.stream_id.as_deref(), encoding),
+            Ok(encoding) => self.begin(stream_id, encoding),
+            // Of sound that never flows the kind is no matter.
+            Err(_) if silent => self.begin(stream_id, Encoding::default()),
             Err(unsupported) => {
                 let reason = unsupported.to_string();
                 let stop = Message::text(media::write_stop(&reason));
@@ -471,10 +485,8 @@ impl Hub {
     /// A stream may do without `start`: it is then what `start` means when it
     /// declares nothing.
     fn begin_without_start(&mut self) {
-        let begun = self.live.as_ref().is_none_or(|live| live.writer.is_some());
-        let usual = Format::default().encoding(self.order);
-        if let (false, Ok(encoding)) = (begun, usual) {
-            self.begin(None, encoding);
+        if self.live.as_ref().is_some_and(|live| live.writer.is_none()) {
+            self.begin(None, Encoding::default());
         }
     }
 
@@ -519,6 +531,10 @@ impl Hub {
     /// Cuts the sound of the last message, and hands it on.
     fn cut(&mut self, order: media::Order) {
         let Some(live) = &mut self.live else { return };
+        // Only an Opus packet is not cut to a size that fits.
+        if live.encoding.block_bytes().is_none() && live.sound.len() > PAYLOAD_MAX {
+            return self.trace.count(Counter::MediaOversized);
+        }
         let (stream, downlink) = (live.stream, &mut self.downlink);
         let (trace, flow, encoding) = (&self.trace, &mut live.flow, live.encoding);
         let cut = live.recutter.put(order, &live.sound, |slot| {
@@ -611,14 +627,11 @@ fn deliver(
     encoding: Encoding,
     slot: Slot<'_>,
 ) {
-    let Ok(payload) = heapless::Vec::from_slice(slot.payload) else {
-        return trace.count(Counter::MediaOversized);
-    };
     let packet = Packet {
         stream,
         seq: slot.seq,
         encoding,
-        payload,
+        payload: heapless::Vec::from_slice(slot.payload).expect("a slot fits a packet"),
     };
     if downlink.push(packet).is_err() {
         trace.count(Counter::DownlinkFull);
@@ -769,6 +782,11 @@ impl Live {
         };
         live.measure_round_trip();
         live
+    }
+
+    /// Words flow both ways, and no sound.
+    fn is_silent(&self) -> bool {
+        !self.mode.sends_sound() && !self.mode.takes_sound()
     }
 
     /// Takes the name that our messages carry from now on.

@@ -13,7 +13,7 @@
 //! waits, and those behind him in the kernel's queue. Turning the newcomer away
 //! instead would let a fresh crowd shut the door for that long.
 //!
-//! Its limit: [`PLACES`] strangers in every [`STAY_MIN`], 32 a second, are
+//! Its limit: [`PLACES`] strangers in every [`STAY_MIN`], 128 a second, are
 //! let in without end. Where more than that keep coming and stay, the kernel's
 //! queue is full and the service's stream gets in by luck, with its system's
 //! repeated tries; so much has to be stopped before the door.

@@ -65,8 +65,9 @@ pub use routes::{PROBES_MAX, ROUTES_MAX, RouteOf, Routes};
 use tls::Certificate;
 pub use tls::{Files, TlsError, chain};
 
-/// Strangers listened to at once. A call needs one, a takeover two.
-pub const HANDSHAKES_MAX: usize = 16;
+/// Strangers listened to at once. A call needs one, a takeover two; the rest
+/// is so that a flood passes through quickly.
+pub const HANDSHAKES_MAX: usize = 64;
 /// All the time a connection has until it is let in.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// All the time a refusal may take, the asker's reading included.
@@ -75,8 +76,12 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub const EVENTS_MAX: usize = 8;
 /// Pause after the system could not accept: no descriptors left, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections the kernel may hold until they are accepted.
-const BACKLOG: u32 = 64;
+/// Connections the kernel may hold until they are accepted: what the door takes
+/// in a second when it is crowded. In a longer queue the service would only
+/// wait longer.
+const BACKLOG: u32 = 128;
+/// Room for a request head at first; most need no more, and silence costs this.
+const HEAD_FIRST: usize = 1024;
 /// Bytes of sound and its packaging the kernel may hold to be sent. It counts
 /// twice that, and each small packet at more than a kilobyte, so this is some
 /// 25 packets, 500 ms: the backstop behind the finer limit of `edge::socket`.
@@ -481,9 +486,12 @@ type Head = Result<(Request, Vec<u8>), Refusal>;
 /// Reads up to the end of the head; what is behind it comes with it. `None`
 /// when the other side ended first.
 async fn read_head(stream: &mut Stream) -> io::Result<Option<Head>> {
-    let mut bytes = vec![0; HEAD_MAX];
+    let mut bytes = vec![0; HEAD_FIRST];
     let mut length = 0;
     loop {
+        if length == bytes.len() {
+            bytes.resize((2 * length).min(HEAD_MAX), 0);
+        }
         match stream.read(&mut bytes[length..]).await? {
             0 => return Ok(None),
             n => length += n,

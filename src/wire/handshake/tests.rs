@@ -57,6 +57,7 @@ fn a_proxy_may_put_a_path_before_ours() {
     let cases = [
         (token.media_path(), Some(Target::Media(token))),
         (token.probe_path(), Some(Target::Probe(token))),
+        (token.inbound_path(), Some(Target::Inbound(token))),
         (
             format!("/door/7{}", token.media_path()),
             Some(Target::Media(token)),
@@ -257,15 +258,29 @@ fn a_full_table_refuses_instead_of_forgetting() {
     assert_eq!(seen.insert("new", REPLAY_KEEP), Ok(()));
 }
 
-/// The example of RFC 6455 §1.3.
+/// The example of RFC 6455 §1.3, in each of the four modes.
 #[test]
-fn the_answer_holds_the_digest_and_asks_for_raw_sound() {
-    let answer = String::from_utf8(accept(KEY, Mode::default())).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 101 "));
-    assert!(answer.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
-    assert!(answer.contains("\r\nX-Use-Inkbox-Text-To-Speech: false\r\n"));
-    assert!(answer.contains("\r\nX-Use-Inkbox-Speech-To-Text: false\r\n"));
-    assert!(answer.ends_with("\r\n\r\n"));
+fn the_answer_holds_the_digest_and_asks_for_the_mode() {
+    for (tts, stt) in [(false, false), (false, true), (true, false), (true, true)] {
+        let answer = String::from_utf8(accept(KEY, Mode { tts, stt })).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "));
+        assert!(answer.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        let asks = format!(
+            "\r\nX-Use-Inkbox-Text-To-Speech: {tts}\r\n\
+             X-Use-Inkbox-Speech-To-Text: {stt}\r\n\r\n"
+        );
+        assert!(answer.ends_with(&asks), "{answer}");
+    }
+}
+
+#[test]
+fn the_inbound_path_is_a_websocket_only() {
+    let path = Token::parse(TOKEN).unwrap().inbound_path();
+    let plain = format!("GET {path} HTTP/1.1\r\nHost: door.example\r\n\r\n");
+    assert_eq!(whole(&plain), Err(Refusal::NotWebSocket));
+    let upgrade = upgrade("").replace("/media/", "/inbound/");
+    let target = whole(&upgrade).unwrap().target;
+    assert_eq!(target, Target::Inbound(Token::parse(TOKEN).unwrap()));
 }
 
 #[test]
@@ -277,6 +292,8 @@ fn each_refusal_is_a_whole_answer() {
         (Refusal::Forged, 401),
         (Refusal::Stale, 401),
         (Refusal::Replayed, 401),
+        (Refusal::Unnamed, 400),
+        (Refusal::NotInbound, 403),
         (Refusal::UnknownPath, 404),
         (Refusal::OtherCall, 404),
         (Refusal::Method, 405),

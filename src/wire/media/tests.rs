@@ -182,3 +182,141 @@ fn the_writer_uses_one_buffer() {
         assert_eq!(writer.media(&vec![0; length]).as_ptr(), first);
     }
 }
+
+fn transcript(text: &str, is_final: bool, turn: Option<&str>) -> Inbound<'static> {
+    Inbound::Transcript(Transcript {
+        text: text.to_owned(),
+        is_final,
+        turn: turn.map(str::to_owned),
+    })
+}
+
+fn barge_in(trigger: Option<&str>, text: Option<&str>, cut: bool) -> Inbound<'static> {
+    Inbound::BargeIn(BargeIn {
+        trigger: trigger.map(str::to_owned),
+        text: text.map(str::to_owned),
+        tts_interrupted: cut,
+        turn: None,
+    })
+}
+
+#[test]
+fn words_are_read_partial_and_final() {
+    let cases = [
+        (
+            r#"{"event":"transcript","text":"op","is_final":false,"turn_id":"t-1"}"#,
+            transcript("op", false, Some("t-1")),
+        ),
+        (
+            r#"{"event":"transcript","text":"open","is_final":true,"turn_id":7}"#,
+            transcript("open", true, Some("7")),
+        ),
+        (
+            r#"{"event":"transcript","text":"open","is_final":"True","turn_id":null}"#,
+            transcript("open", true, None),
+        ),
+        // What is not said to be final is not.
+        (
+            r#"{"event":"transcript","text":"open"}"#,
+            transcript("open", false, None),
+        ),
+        (
+            r#"{"event":"transcript","text":"open","is_final":1,"turn_id":{}}"#,
+            transcript("open", false, None),
+        ),
+        (
+            r#"{"event":"transcript","text":"a\u0007\n b\u001b[2J","is_final":true}"#,
+            transcript("a b[2J", true, None),
+        ),
+    ];
+    for (text, want) in cases {
+        assert_eq!(parse(text), Ok(want), "{text}");
+    }
+}
+
+#[test]
+fn barging_in_is_read_whatever_is_in_it() {
+    let cases = [
+        (r#"{"event":"barge_in"}"#, barge_in(None, None, false)),
+        (
+            r#"{"event":"barge_in","trigger":"speech","text":"stop","tts_interrupted":true}"#,
+            barge_in(Some("speech"), Some("stop"), true),
+        ),
+        (
+            r#"{"event":"barge_in","trigger":[],"text":{},"tts_interrupted":"yes"}"#,
+            barge_in(None, None, false),
+        ),
+    ];
+    for (text, want) in cases {
+        assert_eq!(parse(text), Ok(want), "{text}");
+    }
+}
+
+#[test]
+fn long_words_are_clipped() {
+    let long = "wörd ".repeat(100_000);
+    let text = serde_json::json!({
+        "event": "transcript", "text": long, "is_final": true, "turn_id": long,
+    });
+    let text = text.to_string();
+    let Ok(Inbound::Transcript(words)) = parse(&text) else {
+        panic!("it is read");
+    };
+    assert_eq!(words.text, clean(&long, TRANSCRIPT_MAX));
+    assert!(words.text.len() > TRANSCRIPT_MAX - 2);
+    assert!(words.turn.unwrap().len() <= NAME_MAX);
+}
+
+#[test]
+fn words_that_cannot_be_read_are_malformed() {
+    let texts = [
+        r#"{"event":"transcript"}"#,
+        r#"{"event":"transcript","text":null}"#,
+        r#"{"event":"transcript","text":7}"#,
+        r#"{"event":"transcript","text":["open"]}"#,
+    ];
+    for text in texts {
+        assert_eq!(parse(text), Err(Malformed::Body), "{text}");
+    }
+}
+
+/// A frame that is cut anywhere is not taken for a whole one, nor is one whose
+/// bytes were lost.
+#[test]
+fn every_cut_of_a_frame_is_malformed() {
+    let frames = [
+        r#"{"event":"start","stream_id":"s","start":{"media_format":{"encoding":"OPUS"}}}"#,
+        r#"{"event":"transcript","text":"open the door","is_final":true,"turn_id":"t"}"#,
+        r#"{"event":"barge_in","trigger":"speech","text":"a","tts_interrupted":true}"#,
+        r##"{"event":"dtmf","dtmf":{"digit":"#"}}"##,
+        r#"{"event":"mark","mark":{"name":"callbox-said-1"}}"#,
+    ];
+    for frame in frames {
+        assert!(parse(frame).is_ok(), "{frame}");
+        for end in 0..frame.len() {
+            assert_eq!(
+                parse(&frame[..end]),
+                Err(Malformed::Json),
+                "{end} of {frame}"
+            );
+            // A field's name or value with a letter less is another field or
+            // value, or nothing: never a panic.
+            let shorter = [&frame[..end], &frame[end + 1..]].concat();
+            _ = parse(&shorter);
+        }
+    }
+}
+
+#[test]
+fn our_words_are_json_of_the_documented_shape() {
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let delta = json(&write_text("He said \"no\". "));
+    let want = serde_json::json!({"event": "text", "delta": "He said \"no\". "});
+    assert_eq!(delta, want);
+    let done = serde_json::json!({"event": "text", "done": true});
+    assert_eq!(json(TEXT_DONE), done);
+    let over = serde_json::json!({"event": "audio_done", "stream_id": "a\"b"});
+    assert_eq!(json(&write_audio_done(Some("a\"b"))), over);
+    let over = serde_json::json!({"event": "audio_done"});
+    assert_eq!(json(&write_audio_done(None)), over);
+}

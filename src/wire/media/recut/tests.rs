@@ -1,4 +1,5 @@
 use super::*;
+use crate::units::{ByteOrder, L16Rate};
 use crate::wire::media::SOUND_MAX;
 
 /// Bytes of 20 ms of PCMU.
@@ -260,4 +261,138 @@ fn the_longest_message_is_cut_whole() {
     let mut bench = Bench::default();
     bench.put(order(1, 0), SOUND_MAX, b'a');
     assert_eq!(bench.out.len(), 1500);
+}
+
+fn linear(rate: L16Rate) -> Encoding {
+    let order = ByteOrder::Big;
+    Encoding::L16 { rate, order }
+}
+
+/// What a stream of `encoding` makes of payloads that follow on each other:
+/// each slot's number from the first on, and its bytes.
+fn play(encoding: Encoding, payloads: &[&[u8]]) -> Vec<(u32, Vec<u8>)> {
+    let mut recutter = Recutter::new(encoding);
+    let mut slots = Vec::new();
+    for (n, payload) in payloads.iter().enumerate() {
+        let out = |slot: Slot<'_>| slots.push((slot.seq - FIRST_SEQ, slot.payload.to_vec()));
+        let put = recutter.put(order(n as u64, None), payload, out);
+        assert_eq!(put, Ok(()), "{encoding}");
+    }
+    recutter.finish(|slot| slots.push((slot.seq - FIRST_SEQ, slot.payload.to_vec())));
+    slots
+}
+
+#[test]
+fn each_encoding_has_slots_of_its_own_length_and_silence() {
+    let cases = [
+        (Encoding::Pcmu, 0xFF),
+        (Encoding::Pcma, 0xD5),
+        (linear(L16Rate::K8), 0),
+        (linear(L16Rate::K16), 0),
+        (linear(L16Rate::K24), 0),
+    ];
+    for (encoding, silence) in cases {
+        let bytes = encoding.block_bytes().unwrap();
+        let half = vec![7; bytes / 2];
+        let filled = [half.clone(), vec![silence; bytes / 2]].concat();
+        let slots = play(encoding, &[&vec![1; 2 * bytes], &half]);
+        let want = [(0, vec![1; bytes]), (1, vec![1; bytes]), (2, filled)];
+        assert_eq!(slots, want, "{encoding}");
+    }
+}
+
+/// Whatever the lengths, linear sound in order comes out sample by sample, and
+/// half a sample is complained of and left out.
+#[test]
+fn linear_sound_is_cut_between_samples() {
+    let encoding = linear(L16Rate::K16);
+    for length in 1..=2 * 640 + 3 {
+        let mut recutter = Recutter::new(encoding);
+        let sample = [0x12, 0x34];
+        let payload: Vec<u8> = sample.iter().copied().cycle().take(length).collect();
+        for n in 0..5 {
+            let put = recutter.put(order(n, None), &payload, |slot| {
+                assert_eq!(slot.payload.len(), 640);
+                assert!(
+                    slot.payload.chunks(2).all(|pair| pair == sample),
+                    "{length}"
+                );
+            });
+            let half = length % 2 == 1;
+            assert_eq!(put, if half { Err(Malformed::Sound) } else { Ok(()) });
+        }
+    }
+}
+
+/// An Opus packet of `config`, one frame, and a byte to know it by.
+fn opus_packet(config: u8, letter: u8) -> Vec<u8> {
+    vec![config << 3, letter]
+}
+
+#[test]
+fn opus_packets_pass_whole_and_are_numbered_by_their_length() {
+    let opus = Encoding::Opus { rate: 48_000 };
+    // Of SILK: 10, 20, 40, 60 ms.
+    let cases: [(&str, &[u8], &[u32]); 4] = [
+        ("20 ms", &[1, 1, 1, 1], &[0, 1, 2, 3]),
+        ("40 ms", &[2, 2, 2], &[0, 2, 4]),
+        ("60 and 20 ms", &[3, 1, 3, 1], &[0, 3, 4, 7]),
+        ("10 ms", &[0, 0, 0, 0, 0], &[0, 0, 1, 1, 2]),
+    ];
+    for (name, configs, numbers) in cases {
+        let packets: Vec<_> = configs.iter().map(|&c| opus_packet(c, 9)).collect();
+        let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+        let slots = play(opus, &packets);
+        let want: Vec<_> = numbers
+            .iter()
+            .zip(packets)
+            .map(|(&n, packet)| (n, packet.to_vec()))
+            .collect();
+        assert_eq!(slots, want, "{name}");
+    }
+}
+
+#[test]
+fn lost_and_late_opus_packets_keep_their_place() {
+    let mut recutter = Recutter::new(Encoding::Opus { rate: 16_000 });
+    let mut told = Vec::new();
+    for chunk in [1, 2, 5, 4, 4, 6] {
+        let packet = opus_packet(2, chunk as u8);
+        let out = |slot: Slot<'_>| told.push((slot.seq - FIRST_SEQ, slot.payload[1]));
+        assert_eq!(recutter.put(order(chunk, None), &packet, out), Ok(()));
+    }
+    assert_eq!(told, [(0, 1), (2, 2), (8, 5), (6, 4), (6, 4), (10, 6)]);
+}
+
+#[test]
+fn what_is_no_opus_packet_is_refused() {
+    let mut recutter = Recutter::new(Encoding::Opus { rate: 48_000 });
+    for packet in [&[0x03][..], &[0x0B, 0], &[0x0B, 13], &[0x01, 7]] {
+        let put = recutter.put(order(1, None), packet, |slot| panic!("{slot:?}"));
+        assert_eq!(put, Err(Malformed::Sound), "{packet:?}");
+    }
+    // The stream goes on as if it had not been.
+    let good = opus_packet(1, 1);
+    let mut seq = None;
+    let put = recutter.put(order(2, None), &good, |slot| seq = Some(slot.seq));
+    assert_eq!((put, seq), (Ok(()), Some(FIRST_SEQ)));
+}
+
+#[test]
+fn another_encoding_goes_on_in_the_next_slot() {
+    let opus = Encoding::Opus { rate: 48_000 };
+    let mut recutter = Recutter::new(Encoding::Pcmu);
+    let mut told = Vec::new();
+    let mut tell = |slot: Slot<'_>| told.push((slot.seq - FIRST_SEQ, slot.payload.len()));
+    recutter.put(order(1, 0), &[1; 200], &mut tell).unwrap();
+    recutter.switch(linear(L16Rate::K24), &mut tell);
+    recutter.put(order(2, 25), &[2; 960], &mut tell).unwrap();
+    recutter.put(order(3, 45), &[2; 500], &mut tell).unwrap();
+    recutter.switch(opus, &mut tell);
+    recutter.put(order(4, 65), &[3 << 3, 0], &mut tell).unwrap();
+    recutter.switch(Encoding::Pcma, &mut tell);
+    recutter.put(order(5, 125), &[4; 160], &mut tell).unwrap();
+    recutter.finish(&mut tell);
+    let want = [(0, 160), (1, 160), (2, 960), (3, 960), (4, 2), (7, 160)];
+    assert_eq!(told, want);
 }
