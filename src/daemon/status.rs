@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::Daemon;
-use super::media::PanelState;
 use crate::call::Phase;
 use crate::edge::card::SideStats;
 use crate::trace::Counter;
@@ -50,11 +49,6 @@ impl Daemon {
             "priority": match &self.sound.rights {
                 Ok(()) => "real time".to_owned(),
                 Err(denied) => denied.to_string(),
-            },
-            "panel": match &*self.media.panel().borrow() {
-                PanelState::Opening => "its lines are being opened".to_owned(),
-                PanelState::Works => "works".to_owned(),
-                PanelState::Broken(why) => format!("does not work: {why}"),
             },
             "microphone": side(&self.sound.stats.microphone),
             "speaker": side(&self.sound.stats.speaker),

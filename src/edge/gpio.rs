@@ -23,7 +23,7 @@
 //! | `pinctrl-bcm2835`, as Linux has it | becomes an input: its pull resistor decides |
 //! | `pinctrl-bcm2835`, `pinctrl-rp1`, as Raspberry Pi's kernels have them | stays driven as it was |
 //! | the same with `dtparam=strict_gpiod` in `config.txt` | becomes an input |
-//! | I²C expanders, most others | stays driven as it was, until set anew |
+//! | chips whose driver does nothing then, as I²C expanders | stays driven as it was |
 //!
 //! So a relay that is on in the moment of a crash may stay on until callbox is
 //! started again: it asks for each line *inactive*, before anything else. What

@@ -35,8 +35,8 @@
 //! Always true: one press of a finger is at most one [`Output::Press`]; a
 //! [`Output::LongPress`] follows a `Press` of the same button, at most once;
 //! a relay is on only while its pulse lasts; relays and lamps are off from the
-//! start, and when the panel is dropped; the work of one edge is bounded and does not depend
-//! on how many came before.
+//! start, and when the panel is dropped; the work of one edge is bounded and
+//! does not depend on how many came before.
 //!
 //! Thread: the media runtime. Nothing here waits or tells the time.
 
@@ -631,7 +631,49 @@ mod tests {
                 "stuck",
             ),
         ];
-        for (config, key) in cases {
+        let with = |button| Config {
+            buttons: vec![ButtonConfig::default(), button],
+            ..good()
+        };
+        let button = ButtonConfig::default;
+        let opens = |pulse| Config {
+            relays: vec![RelayConfig { pulse }],
+            ..good()
+        };
+        let more = [
+            (
+                Config {
+                    double_within: ms(199),
+                    ..good()
+                },
+                "double_within",
+            ),
+            (
+                Config {
+                    double_within: ms(2000),
+                    ..good()
+                },
+                "double_within",
+            ),
+            (
+                with(ButtonConfig {
+                    double_press: true,
+                    ..button()
+                }),
+                "double_press",
+            ),
+            (
+                with(ButtonConfig {
+                    calls: Some(CallsOn::LongPress),
+                    long_press: false,
+                    ..button()
+                }),
+                "long_press",
+            ),
+            (opens(ms(99)), "pulse"),
+            (opens(ms(30_001)), "pulse"),
+        ];
+        for (config, key) in cases.into_iter().chain(more) {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(key), "{message}");
         }
