@@ -2,14 +2,17 @@
 //! calls over a seeded line.
 
 mod audio_line;
+#[path = "audio_line/far.rs"]
+mod far;
 
 use std::sync::Arc;
 
-use audio_line::{Far, Rig, listen};
+use audio_line::Rig;
 use callbox::audio::codec::{Block, Decoder};
 use callbox::audio::engine::Format;
 use callbox::audio::playout::{Config, Playout};
 use callbox::audio::{self, BUS_BLOCK, BUS_CHUNK, Stats};
+use far::{Far, listen};
 
 /// A voice of sorts: 200 Hz with overtones, about -12 dBFS.
 fn voice(n: u64) -> f32 {
@@ -512,7 +515,7 @@ fn a_stall_longer_than_the_downlink_holds_is_not_replayed_either() {
 fn jitter_is_waited_for_and_calm_wins_the_delay_back() {
     for seed in 1..=2 {
         let mut far = Far::new(glide);
-        far.dice = audio_line::Dice(seed);
+        far.dice = far::Dice(seed);
         let mut rig = rig();
         let figures = Arc::clone(&rig.stats);
         let mut run = |far: &mut Far, ms| {
@@ -549,7 +552,7 @@ fn nothing_of_one_stream_is_heard_in_the_next() {
     let mut far = Far::new(voice);
     listen(&mut rig, &mut far, CARD, PERIOD, 1000.0, |_, _| {});
     for seq in 0..10 {
-        _ = rig.downlink.push(audio_line::packet(100 + seq, voice));
+        _ = rig.downlink.push(far::packet(100 + seq, voice));
     }
     rig.commands.push(Command::Disconnect);
     rig.commands.push(audio_line::connect(2));

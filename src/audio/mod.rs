@@ -27,6 +27,7 @@
 //! | [`echo`] | keeps the speaker out of the microphone |
 //! | [`tone`] | what the device itself says |
 //! | [`prompt`] | the installer's recordings in its place |
+//! | [`dtmf`] | the keys the callee presses |
 //! | [`level`] | loudness, and microphones that are dead |
 //! | [`stats`] | figures any thread may read |
 //!
@@ -42,6 +43,7 @@ pub mod arrivals;
 pub mod codec;
 pub mod conceal;
 pub mod drift;
+pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod level;
