@@ -31,6 +31,7 @@ const CARD: Format = Format {
 const CARD_BUFFER_MS: u32 = 20;
 
 fn main() {
+    memory();
     processor();
     encodings_compared();
     complexities();
@@ -41,6 +42,24 @@ fn main() {
 fn voice(n: u64) -> f32 {
     let angle = (n % 80) as f32 / 80.0 * std::f32::consts::TAU;
     8000.0 * angle.sin() + 3000.0 * (7.0 * angle).sin() + (n * n % 997) as f32
+}
+
+/// What a call adds to the process: the engine, its queues, and the pages of
+/// codec and stack that it touches.
+fn memory() {
+    let resident = || -> u64 {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let resident = pages.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+        4 * resident.unwrap_or(0)
+    };
+    for encoding in [Encoding::Pcmu, Encoding::Opus { rate: 16_000 }] {
+        let before = resident();
+        let mut times = Times(vec![(Duration::MAX, Duration::MAX); SECONDS as usize * 100]);
+        encoded_call(encoding, &mut times);
+        let more = resident() - before;
+        println!("Memory: a {encoding} call made {more} kB resident.");
+    }
+    println!();
 }
 
 /// Length of a measured call.
