@@ -1,18 +1,27 @@
 //! Figures of the audio engine: `cargo bench --bench engine`.
 //!
-//! Processor time per second of audio, what a block waits on lines of several
-//! kinds, and an hour with two clocks. The lines are seeded, so only the times
+//! Processor time per second of audio, what each encoding costs in bytes, time and
+//! delay, what a block waits on lines of several kinds, and an hour with two
+//! clocks. The lines are seeded, so only the times
 //! differ from run to run.
 
 #[path = "../tests/audio_line/mod.rs"]
 mod audio_line;
+#[path = "../tests/audio_line/far.rs"]
+mod far;
+#[path = "../tests/audio_line/writer.rs"]
+mod writer;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use audio_line::{Far, Rig, listen, packet};
-use callbox::audio::engine::Format;
-use callbox::audio::{Config, Snapshot};
+use audio_line::Rig;
+use callbox::audio::codec::{BITRATE, COMPLEXITY, Decoder};
+use callbox::audio::engine::{Command, Format};
+use callbox::audio::{BUS_BLOCK, Config, Snapshot, echo};
+use callbox::units::Encoding;
+use far::{Far, listen, packet};
+use writer::{Writer, encodings};
 
 const CARD: Format = Format {
     rate: 16_000,
@@ -22,7 +31,10 @@ const CARD: Format = Format {
 const CARD_BUFFER_MS: u32 = 20;
 
 fn main() {
+    memory();
     processor();
+    encodings_compared();
+    complexities();
     delays();
     drift();
 }
@@ -32,17 +44,53 @@ fn voice(n: u64) -> f32 {
     8000.0 * angle.sin() + 3000.0 * (7.0 * angle).sin() + (n * n % 997) as f32
 }
 
+/// What a call adds to the process: the engine, its queues, and the pages of
+/// codec and stack that it touches.
+fn memory() {
+    let resident = || -> u64 {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let resident = pages.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+        4 * resident.unwrap_or(0)
+    };
+    for encoding in [Encoding::Pcmu, Encoding::Opus { rate: 16_000 }] {
+        let before = resident();
+        let mut times = Times(vec![(Duration::MAX, Duration::MAX); SECONDS as usize * 100]);
+        encoded_call(encoding, &mut times);
+        let more = resident() - before;
+        println!("Memory: a {encoding} call made {more} kB resident.");
+    }
+    println!();
+}
+
+/// Length of a measured call.
+const SECONDS: u32 = 5;
+
+/// The best time of each period of 10 ms: whoever else uses the processor hits
+/// another period each time.
+struct Times(Vec<(Duration, Duration)>);
+
+impl Times {
+    fn note(&mut self, period: u32, capture: Duration, render: Duration) {
+        let best = &mut self.0[period as usize];
+        *best = (best.0.min(capture), best.1.min(render));
+    }
+}
+
+/// µs per second of audio in `capture` and `render`, of a call made 20 times.
+fn best_of_20(mut call: impl FnMut(&mut Times)) -> (f64, f64) {
+    let mut times = Times(vec![(Duration::MAX, Duration::MAX); SECONDS as usize * 100]);
+    (0..20).for_each(|_| call(&mut times));
+    let micros = |of: fn(&(Duration, Duration)) -> Duration| {
+        times.0.iter().map(of).sum::<Duration>().as_secs_f64() * 1e6 / f64::from(SECONDS)
+    };
+    (micros(|t| t.0), micros(|t| t.1))
+}
+
 fn processor() {
-    println!("Processor time of a PCMU call, per second of audio (best of 40):");
+    println!("Processor time of a PCMU call, per second of audio (best of 20):");
     for (rate, channels) in [(16_000, 1), (48_000, 1), (48_000, 2)] {
         let card = Format { rate, channels };
-        let best = |work: fn(Format) -> (f64, f64)| {
-            (0..40)
-                .map(|_| work(card))
-                .min_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)))
-                .unwrap()
-        };
-        let (capture, render) = best(call);
+        let (capture, render) = best_of_20(|times| call(card, times));
         println!(
             "  {rate} Hz, {channels} ch: capture {capture:.0} us, render {render:.0} us, \
              together {:.2} per mille of a processor",
@@ -52,15 +100,13 @@ fn processor() {
     println!();
 }
 
-/// Five seconds of a call: µs per second of audio in `capture` and `render`.
-fn call(card: Format) -> (f64, f64) {
-    const SECONDS: u32 = 5;
+/// Five seconds of a call.
+fn call(card: Format, times: &mut Times) {
     let mut rig = Rig::new(&Config::default(), card, card);
     let samples = card.rate as usize / 100 * usize::from(card.channels);
     let mic: Vec<i16> = (0..samples).map(|n| voice(n as u64) as i16).collect();
     let mut speaker = vec![0; samples];
     let blocks: Vec<_> = (0..50).map(|seq| packet(seq, voice)).collect();
-    let (mut capture, mut render) = (0.0, 0.0);
     for period in 0..SECONDS * 100 {
         if period % 2 == 0 {
             let mut block = blocks[(period / 2 % 50) as usize].clone();
@@ -73,11 +119,159 @@ fn call(card: Format) -> (f64, f64) {
         rig.engine.render(&mut speaker);
         let end = Instant::now();
         while rig.uplink.pop().is_some() {}
-        capture += (middle - start).as_secs_f64();
-        render += (end - middle).as_secs_f64();
+        times.note(period, middle - start, end - middle);
     }
-    let micros = 1e6 / f64::from(SECONDS);
-    (capture * micros, render * micros)
+}
+
+/// Speech of sorts by bus sample: a pitch that moves, syllables, some breath.
+fn speech(n: u64) -> f32 {
+    let seconds = n as f32 / 16e3;
+    let turns = 120.0 * seconds + 3.0 * (seconds * 4.0).sin();
+    let angle = turns.fract() * std::f32::consts::TAU;
+    let voiced: f32 = (1..24)
+        .map(|k| (k as f32 * angle).sin() / (1.0 + (k as f32 - 5.0).abs()))
+        .sum();
+    let breath = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as f32 - 8192.0;
+    let syllable = (seconds * 9.0).sin().max(0.0);
+    3000.0 * voiced * syllable + breath * 0.02
+}
+
+fn encodings_compared() {
+    println!(
+        "Each encoding, per second of audio at 48 kHz, 1 ch (best of 20); delays of a clean line:"
+    );
+    for encoding in encodings() {
+        let mut bytes = 0;
+        let (capture, render) = best_of_20(|times| bytes = encoded_call(encoding, times));
+        let (sent, heard) = (microphone_delay(encoding), packet_delay(encoding));
+        println!(
+            "  {encoding:>11}: {bytes:>4} bytes a packet, {:>5.1} kb/s; capture {capture:.0} us, \
+             render {render:.0} us, together {:.2} per mille; microphone to packet {sent:.1} ms \
+             at most, packet to speaker {heard} ms",
+            f64::from(bytes) * 0.4,
+            (capture + render) / 1000.0
+        );
+    }
+    println!();
+}
+
+/// Five seconds; the mean size of a packet.
+fn encoded_call(encoding: Encoding, times: &mut Times) -> u32 {
+    let card = Format {
+        rate: 48_000,
+        channels: 1,
+    };
+    let mut rig = Rig::new(&open_microphone(), card, card);
+    rig.commands.push(Command::Encode {
+        stream: 1,
+        encoding,
+    });
+    let mut far = Writer::new(encoding, speech);
+    let mut speaker = vec![0; 480];
+    let mut bytes = 0;
+    for period in 0..SECONDS * 100 {
+        if period % 2 == 0 {
+            _ = rig.downlink.push(far.packet());
+        }
+        let first = u64::from(period) * 480;
+        let mic: Vec<i16> = (first..first + 480).map(|n| speech(n / 3) as i16).collect();
+        let start = Instant::now();
+        rig.engine.capture(&mic);
+        let middle = Instant::now();
+        rig.engine.render(&mut speaker);
+        let end = Instant::now();
+        while let Some((packet, _)) = rig.uplink.pop() {
+            bytes += packet.payload.len() as u32;
+        }
+        times.note(period, middle - start, end - middle);
+    }
+    bytes / (SECONDS * 50)
+}
+
+fn open_microphone() -> Config {
+    Config {
+        echo: echo::Config::Off,
+        ..Config::default()
+    }
+}
+
+/// How long after it was spoken the first sample of a block is in the uplink: a
+/// click is spoken, and looked for in what the packets decode to.
+fn microphone_delay(encoding: Encoding) -> f64 {
+    let card = Format {
+        rate: 48_000,
+        channels: 1,
+    };
+    let mut rig = Rig::new(&open_microphone(), card, card);
+    rig.commands.push(Command::Encode {
+        stream: 1,
+        encoding,
+    });
+    let mut decoder = Decoder::new();
+    let mut heard = vec![];
+    const CLICK: usize = 48_000;
+    for period in 0..150 {
+        let click = |n: usize| {
+            let x = (n as f32 - CLICK as f32) / 24.0;
+            (20_000.0 * (-x * x).exp()) as i16
+        };
+        let mic: Vec<i16> = (period * 480..(period + 1) * 480).map(click).collect();
+        rig.engine.capture(&mic);
+        while let Some((packet, _)) = rig.uplink.pop() {
+            decoder.decode(&packet, |block| heard.extend_from_slice(block.samples));
+        }
+    }
+    let (at, _) = (0..).zip(&heard).max_by_key(|(_, s)| s.abs()).unwrap();
+    let late = at as f64 - CLICK as f64 / 3.0 - decoder.delay() as f64;
+    (late + BUS_BLOCK as f64) / 16.0
+}
+
+/// The median time from a packet at the socket to the card, in ms.
+fn packet_delay(encoding: Encoding) -> u32 {
+    let mut rig = Rig::new(&Config::default(), CARD, CARD);
+    let mut far = Writer::new(encoding, speech);
+    let mut speaker = [0; 160];
+    for period in 0..3000 {
+        if period % 2 == 0 {
+            _ = rig.downlink.push(far.packet());
+        }
+        rig.engine.render(&mut speaker);
+    }
+    rig.stats.snapshot().delays.percentile(0.5).unwrap_or(0) + CARD_BUFFER_MS
+}
+
+/// What libopus takes for a second of speech at 16 kHz, by how hard it tries.
+fn complexities() {
+    println!(
+        "Opus at {} kb/s by complexity ({COMPLEXITY} is used), us per second of audio:",
+        BITRATE / 1000
+    );
+    let blocks: Vec<Vec<f32>> = (0..100)
+        .map(|block| {
+            (0..320)
+                .map(|n| speech(block * 320 + n) / 32_768.0)
+                .collect()
+        })
+        .collect();
+    for complexity in 0..=10 {
+        let mut times = vec![Duration::MAX; blocks.len()];
+        for _ in 0..10 {
+            let mut codec =
+                opus::Encoder::new(16_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
+            codec.set_bitrate(opus::Bitrate::Bits(BITRATE)).unwrap();
+            codec.set_complexity(complexity).unwrap();
+            codec.set_signal(opus::Signal::Voice).unwrap();
+            let mut payload = [0; 1275];
+            for (block, best) in blocks.iter().zip(&mut times) {
+                let start = Instant::now();
+                codec.encode_float(block, &mut payload).unwrap();
+                *best = start.elapsed().min(*best);
+            }
+        }
+        let total: Duration = times.iter().sum();
+        print!("  {complexity}: {:.0}", total.as_secs_f64() * 1e6 / 2.0);
+    }
+    println!("\n");
 }
 
 fn delays() {

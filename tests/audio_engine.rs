@@ -2,14 +2,17 @@
 //! fit nothing.
 
 mod audio_line;
+#[path = "audio_line/far.rs"]
+mod far;
 
 use std::f64::consts::TAU;
 
-use audio_line::{Far, Rig, listen, packet};
+use audio_line::Rig;
 use callbox::audio::codec::pcmu;
 use callbox::audio::engine::{Command, Format};
 use callbox::audio::tone::Tone;
 use callbox::audio::{Config, MicChannel, echo};
+use far::{Far, listen, packet};
 
 const FORMATS: [Format; 4] = [
     Format {

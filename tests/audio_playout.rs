@@ -2,14 +2,17 @@
 //! calls over a seeded line.
 
 mod audio_line;
+#[path = "audio_line/far.rs"]
+mod far;
 
 use std::sync::Arc;
 
-use audio_line::{Far, Rig, listen};
+use audio_line::Rig;
 use callbox::audio::codec::{Block, Decoder};
 use callbox::audio::engine::Format;
 use callbox::audio::playout::{Config, Playout};
 use callbox::audio::{self, BUS_BLOCK, BUS_CHUNK, Stats};
+use far::{Far, listen};
 
 /// A voice of sorts: 200 Hz with overtones, about -12 dBFS.
 fn voice(n: u64) -> f32 {
@@ -512,7 +515,7 @@ fn a_stall_longer_than_the_downlink_holds_is_not_replayed_either() {
 fn jitter_is_waited_for_and_calm_wins_the_delay_back() {
     for seed in 1..=2 {
         let mut far = Far::new(glide);
-        far.dice = audio_line::Dice(seed);
+        far.dice = far::Dice(seed);
         let mut rig = rig();
         let figures = Arc::clone(&rig.stats);
         let mut run = |far: &mut Far, ms| {
@@ -549,7 +552,7 @@ fn nothing_of_one_stream_is_heard_in_the_next() {
     let mut far = Far::new(voice);
     listen(&mut rig, &mut far, CARD, PERIOD, 1000.0, |_, _| {});
     for seq in 0..10 {
-        _ = rig.downlink.push(audio_line::packet(100 + seq, voice));
+        _ = rig.downlink.push(far::packet(100 + seq, voice));
     }
     rig.commands.push(Command::Disconnect);
     rig.commands.push(audio_line::connect(2));
@@ -577,4 +580,47 @@ fn numbers_that_wrap_are_no_new_sender() {
     }
     let stats = stats.snapshot();
     assert_eq!((stats.restarts, stats.concealed_ms, stats.late), (0, 0, 0));
+}
+
+#[test]
+fn a_backlog_that_trickles_in_is_not_taken_for_jitter() {
+    let mut wrong = vec![];
+    for (speed, stall) in [1.1, 1.2, 1.5, 2.0, 2.4, 3.0, 5.0]
+        .into_iter()
+        .flat_map(|speed| [300, 1000, 3000].map(|stall| (speed, stall)))
+    {
+        let name = format!("stall of {stall} ms, backlog at {speed} times real time");
+        let stats = Arc::new(Stats::default());
+        let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+        let mut decoder = Decoder::new();
+        playout.start();
+        let (mut seq, mut allowed, mut highest, mut caught_up) = (0, 0.0, 0f32, 0);
+        // In steps of 10 ms: 5 s of calm, the stall, the backlog, and 5 s more.
+        for now in (0..).step_by(10) {
+            if caught_up == 500 {
+                break;
+            }
+            let stalled = (5000..5000 + stall).contains(&now);
+            let sent = now / 20 + 1;
+            allowed = match now {
+                0..5000 => f64::from(sent),
+                _ if stalled => allowed,
+                _ => f64::from(sent).min(allowed + speed / 2.0),
+            };
+            while f64::from(seq + 1) <= allowed {
+                put(&mut playout, seq as u32, hum);
+                seq += 1;
+            }
+            let mut bus = [0.0; BUS_CHUNK];
+            playout.render(BUS_CHUNK, &mut bus, &mut decoder);
+            if now > 5000 + stall && seq == sent {
+                caught_up += 1;
+                highest = highest.max(stats.snapshot().target_ms);
+            }
+        }
+        if highest > 40.0 {
+            wrong.push(format!("{name}: target {highest} ms"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -10,15 +10,23 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod audio_line;
+#[path = "audio_line/far.rs"]
+mod far;
+#[path = "audio_line/writer.rs"]
+mod writer;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
 
-use audio_line::{Far, Rig, connect, listen, packet};
+use audio_line::{Rig, connect};
 use callbox::audio::Config;
 use callbox::audio::engine::{Command, Format};
+use callbox::audio::prompt::{FarPrompt, Prompts};
 use callbox::audio::tone::Tone;
+use callbox::units::{Encoding, Mode};
+use far::{Far, listen, packet};
+use writer::{Writer, encodings};
 
 thread_local! {
     static RUST: Cell<u64> = const { Cell::new(0) };
@@ -118,7 +126,12 @@ fn the_counter_counts_rust_and_c() {
 
 /// Everything that can happen to the engine, at one format.
 fn a_busy_life(card: Format) {
-    let mut rig = Rig::new(&Config::default(), card, card);
+    let mut config = Config::default();
+    let mut prompts = Prompts::default();
+    prompts.set(Tone::Opened, &[1000; 3000]);
+    prompts.set(FarPrompt::Confirm, &[1000; 3000]);
+    config.prompts = prompts;
+    let mut rig = Rig::new(&config, card, card);
     let frames = card.rate as usize / 100;
     let mut speaker = vec![0i16; frames * usize::from(card.channels)];
     let mic: Vec<i16> = (0..speaker.len()).map(|n| (n * 2977) as i16).collect();
@@ -155,26 +168,30 @@ fn a_busy_life(card: Format) {
         let mut stray = packet(1, voice);
         stray.stream = 9;
         _ = rig.downlink.push(stray);
-        for tone in [
-            Tone::Pressed,
-            Tone::Dialing,
-            Tone::Ringing,
-            Tone::Answered,
-            Tone::Busy,
-            Tone::Reconnecting,
-            Tone::Failed,
-            Tone::Offline,
-            Tone::Limited,
-            Tone::Warning,
-            Tone::Ended,
-            Tone::Silence,
-        ] {
+        for tone in Tone::ALL.into_iter().chain([Tone::Silence]) {
             rig.commands.push(Command::Tone(tone));
             round(&mut rig, 30);
         }
-        for command in [Command::Disconnect, connect(2), Command::Disconnect] {
+        for command in [
+            Command::Disconnect,
+            connect(2),
+            Command::Disconnect,
+            Command::Connect {
+                stream: 3,
+                mode: Mode::default(),
+                joined: false,
+            },
+            Command::Prompt(Some(FarPrompt::Confirm)),
+            Command::Prompt(Some(FarPrompt::RingBack)),
+            Command::Prompt(None),
+            Command::Join,
+            Command::Prompt(Some(FarPrompt::DoorOpened)),
+            Command::Volume { db: 6 },
+            Command::Quiet(true),
+            Command::Disconnect,
+        ] {
             rig.commands.push(command);
-            round(&mut rig, 20);
+            round(&mut rig, 40);
         }
         std::hint::black_box(rig.stats.snapshot());
     });
@@ -187,6 +204,48 @@ fn nothing_that_happens_in_a_call_allocates() {
         for channels in [1, 2] {
             a_busy_life(Format { rate, channels });
         }
+    }
+}
+
+#[test]
+fn no_encoding_allocates_whatever_comes() {
+    let card = Format {
+        rate: 48_000,
+        channels: 1,
+    };
+    let mut rig = Rig::new(&Config::default(), card, card);
+    let mic: Vec<i16> = (0..960).map(|n| (n * 2977) as i16).collect();
+    let mut speaker = vec![0; 960];
+    for (encoding, stream) in encodings().into_iter().zip(2..) {
+        let mut far = Writer::new(encoding, |n| (n * n % 9973) as f32);
+        far.stream = stream;
+        let mut packets: Vec<_> = (0..40).map(|_| far.packet()).collect();
+        for (n, packet) in packets.iter_mut().enumerate().skip(20) {
+            match n % 5 {
+                // Garbage, some of it odd; then lost ones; then numbers that jump.
+                0 => packet.payload.iter_mut().for_each(|byte| *byte ^= 0xA5),
+                1 => packet.payload.truncate(n),
+                2 => packet.encoding = Encoding::Pcma,
+                3 => packet.seq += n as u32,
+                _ => {}
+            }
+        }
+        let counted = allocations(|| {
+            rig.commands.push(Command::Disconnect);
+            rig.commands.push(connect(stream));
+            rig.commands.push(Command::Encode { stream, encoding });
+            for packet in &packets {
+                _ = rig.downlink.push(packet.clone());
+                rig.engine.capture(&mic);
+                rig.engine.render(&mut speaker);
+                rig.uplink.pop();
+            }
+            // The line is dry.
+            for _ in 0..10 {
+                rig.engine.render(&mut speaker);
+            }
+        });
+        assert_eq!(counted, (0, 0), "{encoding}");
     }
 }
 

@@ -21,7 +21,9 @@
 //!
 //! A stall is not jitter: TCP holds everything back and then delivers it at
 //! once. Packets later than [`Config::longest_wait_ms`](super::playout::Config),
-//! and the backlog behind them, teach nothing.
+//! and the backlog behind them, teach nothing. Where the backlog comes in so
+//! slowly that playout goes on in the midst of it, each packet is the quickest
+//! so far for a while; that is no spread either.
 //!
 //! Units: bus samples, 16 kHz, of the card's time.
 //!
@@ -48,6 +50,9 @@ const QUICKER: i64 = 3 * BUS_RATE as i64 / 200;
 const GUARD: i64 = 3 * BUS_RATE as i64 / 1000;
 /// How late a packet after a stall may be to count again: 20 ms above target.
 const CAUGHT_UP: i64 = BUS_RATE as i64 / 50;
+/// For so long after the last packet that was quicker than all before, a backlog
+/// may still be coming in: 1 s.
+const DRAINING: i64 = BUS_RATE as i64;
 /// In how many bus samples the latest arrival is forgotten to 1/e: 7 s.
 const PEAK_FADE: f32 = 7.0 * BUS_RATE as f32;
 
@@ -68,8 +73,12 @@ pub struct Arrivals {
     gained: f32,
     latest: f32,
     period: f32,
+    /// The newest packet: when it was seen, and its transit.
+    seen: i64,
     last: i64,
     stalled: bool,
+    /// Until when a backlog may be coming in that is played already.
+    draining: i64,
     ranked: i64,
 }
 
@@ -89,8 +98,10 @@ impl Arrivals {
             gained: 0.0,
             latest: 0.0,
             period: 0.0,
+            seen: 0,
             last: 0,
             stalled: false,
+            draining: 0,
             ranked: 0,
         }
     }
@@ -100,11 +111,17 @@ impl Arrivals {
     pub fn restart(&mut self) {
         self.quickest = [i64::MAX; 2];
         self.stalled = false;
+        self.draining = 0;
     }
 
     /// A packet was seen at `now`, having taken `transit`.
     pub fn seen(&mut self, now: i64, transit: i64) {
-        self.last = transit;
+        (self.seen, self.last) = (now, transit);
+        if now < self.draining && transit < self.base() {
+            self.quickest[0] = transit;
+            self.draining = now + DRAINING;
+            return;
+        }
         self.update_base(now, transit);
         let late = transit - self.base();
         self.stalled |= late > self.longest;
@@ -138,6 +155,7 @@ impl Arrivals {
     pub fn rebase(&mut self) {
         self.quickest = [self.last; 2];
         self.stalled = false;
+        self.draining = self.seen + DRAINING;
     }
 
     /// `length` of a speaker's period has passed. A long period is remembered

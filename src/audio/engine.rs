@@ -30,6 +30,7 @@
 use std::sync::Arc;
 
 use super::codec::{Decoder, Encoder};
+use super::dtmf::Detector;
 use super::echo::Echo;
 use super::level::{Life, Meter};
 use super::playout::Playout;
@@ -142,13 +143,10 @@ impl Format {
 /// See the [module page](self).
 pub struct Engine {
     commands: CommandRx,
-    events: EventTx,
-    stats: Arc<Stats>,
+    findings: Findings,
     /// The stream that is connected.
     stream: Option<Stream>,
     quiet: bool,
-    /// Events that [`Engine::capture`] has not told of.
-    news: usize,
     echo: Echo,
     mic: Mic,
     speaker: Speaker,
@@ -171,11 +169,13 @@ impl Engine {
         let stats = ports.stats;
         Self {
             commands: ports.commands,
-            events: ports.events,
-            stats: Arc::clone(&stats),
+            findings: Findings {
+                events: ports.events,
+                stats: Arc::clone(&stats),
+                news: 0,
+            },
             stream: None,
             quiet: false,
-            news: 0,
             echo: Echo::new(&config.echo),
             mic: Mic::new(config, mic, ports.uplink, Arc::clone(&stats)),
             speaker: Speaker::new(config, speaker, ports.downlink, stats),
@@ -190,17 +190,17 @@ impl Engine {
         if let Some(stream) = self.stream
             && self.mic.prompts.take_over()
         {
-            self.tell(EngineEvent::PromptOver {
+            self.findings.tell(EngineEvent::PromptOver {
                 stream: stream.number,
             });
         }
-        sent + std::mem::take(&mut self.news)
+        sent + std::mem::take(&mut self.findings.news)
     }
 
     /// Fills a period (any length) for the speaker.
     pub fn render(&mut self, speaker: &mut [i16]) {
         self.obey();
-        self.speaker.receive(self.stream);
+        self.speaker.receive(self.stream, &mut self.findings);
         self.speaker.render(speaker, &mut self.echo);
     }
 
@@ -251,7 +251,17 @@ impl Engine {
             }
         }
     }
+}
 
+/// What the engine finds, on its way to the media runtime.
+struct Findings {
+    events: EventTx,
+    stats: Arc<Stats>,
+    /// How many [`Engine::capture`] has not told of.
+    news: usize,
+}
+
+impl Findings {
     fn tell(&mut self, event: EngineEvent) {
         if self.events.push(event) {
             self.news += 1;
@@ -402,6 +412,7 @@ struct Speaker {
     downlink: DownlinkRx,
     stats: Arc<Stats>,
     decoder: Decoder,
+    digits: Detector,
     channels: usize,
     per_bus: usize,
     playout: Playout,
@@ -432,6 +443,7 @@ impl Speaker {
         Self {
             downlink,
             decoder: Decoder::new(),
+            digits: Detector::new(BUS_RATE),
             channels: usize::from(format.channels),
             per_bus,
             playout: Playout::new(&config.playout, Arc::clone(&stats)),
@@ -454,6 +466,7 @@ impl Speaker {
         self.joined = joined;
         self.gate.set(joined);
         self.decoder.reset();
+        self.digits = Detector::new(BUS_RATE);
         self.playout.start();
     }
 
@@ -461,17 +474,21 @@ impl Speaker {
         self.volume.set((self.volume_db + db).clamp(-40.0, 24.0));
     }
 
-    fn receive(&mut self, stream: Option<Stream>) {
-        let number = stream.map(|stream| stream.number);
+    fn receive(&mut self, stream: Option<Stream>, findings: &mut Findings) {
         while let Some(packet) = self.downlink.pop() {
-            if Some(packet.stream) != number {
+            if stream.is_none_or(|present| packet.stream != present.number) {
                 self.stats.other_stream.add(1);
                 continue;
             }
             self.stats.packets_in.add(1);
-            let whole = self
-                .decoder
-                .decode(&packet, |block| self.playout.put(block));
+            let stream = packet.stream;
+            let whole = self.decoder.decode(&packet, |block| {
+                self.playout.put(block);
+                if !block.made_up {
+                    let found = |digit| findings.tell(EngineEvent::Digit { stream, digit });
+                    self.digits.feed(block.samples, found);
+                }
+            });
             self.stats.malformed.add(usize::from(!whole));
         }
     }

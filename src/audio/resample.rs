@@ -164,7 +164,7 @@ impl Resampler {
     /// rate of the input.
     fn new(up: usize, down: usize, taps: &[f64]) -> Self {
         let length = taps.len() / up;
-        debug_assert!(length % LANES == 0 && taps.len() == length * up);
+        debug_assert!(length.is_multiple_of(LANES) && taps.len() == length * up);
         let phase = |phase: usize| {
             let newest_last = (0..length).rev().map(|n| taps[phase + n * up]);
             newest_last.map(|c| (c * up as f64) as f32).collect()
@@ -338,7 +338,8 @@ mod tests {
 
     #[test]
     fn speech_passes_unchanged() {
-        let steps: [(fn() -> Resampler, usize, usize); 5] = [
+        type Step = (fn() -> Resampler, usize, usize);
+        let steps: [Step; 5] = [
             (Resampler::from_48_to_16, 48_000, 16_000),
             (Resampler::from_24_to_16, 24_000, 16_000),
             (Resampler::from_16_to_24, 16_000, 24_000),
