@@ -54,6 +54,8 @@ counters! {
     GpioOverflows = "gpio_overflows",
     /// Times the lamp's pin began to refuse.
     LampFaults = "lamp_faults",
+    /// Times a door relay's pin began to refuse.
+    RelayFaults = "relay_faults",
     /// REST requests sent.
     RestRequests = "rest_requests",
     /// REST requests that ran into their time-out.
@@ -66,12 +68,21 @@ counters! {
     UnknownOutcomes = "unknown_outcomes",
     /// Calls found up at start and ended.
     OrphansEnded = "orphans_ended",
+    /// Inbound streams that were not let in: unknown to the service, from
+    /// somebody who is not on the list, in quiet hours, too many at once.
+    InboundTurnedAway = "inbound_turned_away",
     /// Calls whose end was never confirmed within the bound.
     CallsGivenUp = "calls_given_up",
     /// Requests of the call machine that nobody answered in time.
     AnswersMissed = "answers_missed",
     /// Calls that could not be followed because the table was full.
     AttemptsCrowded = "attempts_crowded",
+    /// Inbound calls that were not let in.
+    CallsTurnedAway = "calls_turned_away",
+    /// Announcements the service did not say were played, within the bound.
+    AnnouncementsUnheard = "announcements_unheard",
+    /// Keys the door did not look at: too many without its code.
+    KeysIgnored = "keys_ignored",
     /// Connections the ingress accepted.
     IngressConnections = "ingress_connections",
     /// Connections that gave way, or were refused, because too many were open.
@@ -98,8 +109,11 @@ counters! {
     MediaMalformed = "media_malformed",
     /// Events we do not know.
     MediaUnknownEvents = "media_unknown_events",
-    /// Messages known and of no use: transcripts and the like.
+    /// Messages known and of no use: words where sound was asked for, sound
+    /// where words were, marks that are not ours.
     MediaUnused = "media_unused",
+    /// Keys of the far end beyond what a person presses in a second.
+    DigitsFlooded = "digits_flooded",
     /// Messages with our own voice, sent back to us.
     MediaOwnTrack = "media_own_track",
     /// Payloads larger than we take, and messages above the size limit.
@@ -110,6 +124,8 @@ counters! {
     UplinkBlocked = "uplink_blocked",
     /// Times what the far end still held of our sound was dropped.
     UplinkCleared = "uplink_cleared",
+    /// Uplink packets dropped because the stream declared another encoding.
+    UplinkMiscoded = "uplink_miscoded",
     /// Downlink packets refused by a full ring.
     DownlinkFull = "downlink_full",
     /// Sockets that dropped in mid-call.

@@ -16,6 +16,7 @@ use callbox::edge::alsa::{self, Config, Fault, Side};
 use callbox::edge::card::{Direction, Event, Running, Sound};
 use callbox::edge::realtime::Wake;
 use callbox::trace::Trace;
+use callbox::units::Mode;
 
 const SAMPLES: i16 = 4_800;
 
@@ -217,11 +218,16 @@ fn packets_of_the_engine_wake_the_media_runtime() {
             uplink,
             downlink: ring::downlink().1,
             commands,
+            events: ring::events().0,
             stats: Arc::default(),
         };
         let settings = callbox::audio::Config::default();
         let engine = Engine::new(&settings, ports, card.microphone(), card.speaker());
-        ask.push(Command::Connect { stream: 7 });
+        ask.push(Command::Connect {
+            stream: 7,
+            mode: Mode::default(),
+            joined: true,
+        });
         let wake = Arc::new(Wake::new().unwrap());
         let trace = Arc::new(Trace::default());
         let running = card.start(engine, Arc::clone(&wake), trace).unwrap();

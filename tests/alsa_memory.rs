@@ -22,6 +22,7 @@ use callbox::edge::alsa::{self, Card};
 use callbox::edge::card::Stats;
 use callbox::edge::realtime::Wake;
 use callbox::trace::Trace;
+use callbox::units::{Encoding, Mode};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -88,7 +89,11 @@ fn engine(card: &Card) -> (Engine, UplinkRx) {
     let (uplink, packets) = ring::uplink();
     let (mut feed, downlink) = ring::downlink();
     let (mut ask, commands) = ring::commands();
-    ask.push(Command::Connect { stream: 1 });
+    ask.push(Command::Connect {
+        stream: 1,
+        mode: Mode::default(),
+        joined: true,
+    });
     ask.push(Command::Tone(Tone::Warning));
     for seq in 0..20 {
         let payload = heapless::Vec::from_slice(&[0xD5; 160]).unwrap();
@@ -97,6 +102,7 @@ fn engine(card: &Card) -> (Engine, UplinkRx) {
             feed.push(Packet {
                 stream,
                 seq,
+                encoding: Encoding::Pcmu,
                 payload
             })
             .is_ok()
@@ -106,6 +112,7 @@ fn engine(card: &Card) -> (Engine, UplinkRx) {
         uplink,
         downlink,
         commands,
+        events: ring::events().0,
         stats: Arc::default(),
     };
     let config = callbox::audio::Config::default();

@@ -6,13 +6,14 @@ mod audio_line;
 use std::sync::Arc;
 
 use audio_line::{Far, Rig, listen};
+use callbox::audio::codec::{Block, Decoder};
 use callbox::audio::engine::Format;
 use callbox::audio::playout::{Config, Playout};
-use callbox::audio::{self, BUS_CHUNK, LINE_BLOCK, Stats};
+use callbox::audio::{self, BUS_BLOCK, BUS_CHUNK, Stats};
 
 /// A voice of sorts: 200 Hz with overtones, about -12 dBFS.
 fn voice(n: u64) -> f32 {
-    let angle = n as f32 % 40.0 / 40.0 * std::f32::consts::TAU;
+    let angle = n as f32 % 80.0 / 80.0 * std::f32::consts::TAU;
     6000.0 * (angle.sin() + 0.5 * (2.0 * angle).sin() + 0.3 * (5.0 * angle).sin())
 }
 
@@ -26,15 +27,12 @@ fn voice(n: u64) -> f32 {
 fn play(script: &str) -> String {
     let stats = Arc::new(Stats::default());
     let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+    let mut decoder = Decoder::new();
     playout.start();
     let mut seq = 0u32;
     let mut heard: Vec<(usize, char)> = vec![];
     for event in unroll(script).chars() {
-        let block = |seq: u32| {
-            let first = u64::from(seq) * LINE_BLOCK as u64;
-            std::array::from_fn(|n| voice(first + n as u64) as i16)
-        };
-        let mut put = |seq| playout.put(seq, &block(seq));
+        let mut put = |seq| put(&mut playout, seq, voice);
         match event {
             'P' => put(seq),
             'L' => {}
@@ -56,7 +54,7 @@ fn play(script: &str) -> String {
                 continue;
             }
             'G' => {
-                let letter = take(&mut playout, &stats);
+                let letter = take(&mut playout, &mut decoder, &stats);
                 match heard.last_mut() {
                     Some((count, last)) if *last == letter => *count += 1,
                     _ => heard.push((1, letter)),
@@ -71,12 +69,22 @@ fn play(script: &str) -> String {
     runs.join(" ")
 }
 
-fn take(playout: &mut Playout, stats: &Stats) -> char {
+/// Puts block `seq` of a sound, by bus sample.
+fn put(playout: &mut Playout, seq: u32, sound: fn(u64) -> f32) {
+    let first = u64::from(seq) * BUS_BLOCK as u64;
+    playout.put(Block {
+        seq,
+        samples: &std::array::from_fn(|n| sound(first + n as u64) as i16),
+        made_up: false,
+    });
+}
+
+fn take(playout: &mut Playout, decoder: &mut Decoder, stats: &Stats) -> char {
     let before = stats.snapshot();
     let mut energy = 0.0;
     for _ in 0..2 {
         let mut bus = [0.0; BUS_CHUNK];
-        playout.render(BUS_CHUNK, &mut bus);
+        playout.render(BUS_CHUNK, &mut bus, decoder);
         energy += bus.iter().map(|s| s * s).sum::<f32>();
     }
     let after = stats.snapshot().since(&before);
@@ -182,7 +190,7 @@ fn scripts() {
 
 /// A voice of one tone with a pitch that fits nothing.
 fn hum(n: u64) -> f32 {
-    8000.0 * ((n as f64 * 187.3 / 8000.0).fract() * std::f64::consts::TAU).sin() as f32
+    8000.0 * ((n as f64 * 187.3 / 16_000.0).fract() * std::f64::consts::TAU).sin() as f32
 }
 
 /// What is heard of [`hum`] when `arrive` says how many blocks come before each
@@ -190,19 +198,19 @@ fn hum(n: u64) -> f32 {
 fn hummed(arrive: impl Fn(usize) -> usize, lost: &[u32]) -> (Vec<f32>, Stats) {
     let stats = Arc::new(Stats::default());
     let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+    let mut decoder = Decoder::new();
     playout.start();
     let (mut seq, mut heard) = (0u32, vec![]);
     for n in 0..150 {
         for _ in 0..arrive(n) {
-            let first = u64::from(seq) * LINE_BLOCK as u64;
             if !lost.contains(&seq) {
-                playout.put(seq, &std::array::from_fn(|n| hum(first + n as u64) as i16));
+                put(&mut playout, seq, hum);
             }
             seq += 1;
         }
         for _ in 0..2 {
             let mut bus = [0.0; BUS_CHUNK];
-            playout.render(BUS_CHUNK, &mut bus);
+            playout.render(BUS_CHUNK, &mut bus, &mut decoder);
             heard.extend(bus);
         }
     }
@@ -544,7 +552,7 @@ fn nothing_of_one_stream_is_heard_in_the_next() {
         _ = rig.downlink.push(audio_line::packet(100 + seq, voice));
     }
     rig.commands.push(Command::Disconnect);
-    rig.commands.push(Command::Connect { stream: 2 });
+    rig.commands.push(audio_line::connect(2));
     let mut out = [0; PERIOD];
     // The last of the old stream fades out.
     rig.engine.render(&mut out);
@@ -560,11 +568,12 @@ fn nothing_of_one_stream_is_heard_in_the_next() {
 fn numbers_that_wrap_are_no_new_sender() {
     let stats = Arc::new(Stats::default());
     let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+    let mut decoder = Decoder::new();
     playout.start();
     for n in 0..100 {
         let seq = (u32::MAX - 50).wrapping_add(n);
-        playout.put(seq, &std::array::from_fn(|i| voice(i as u64) as i16));
-        take(&mut playout, &stats);
+        put(&mut playout, seq, voice);
+        take(&mut playout, &mut decoder, &stats);
     }
     let stats = stats.snapshot();
     assert_eq!((stats.restarts, stats.concealed_ms, stats.late), (0, 0, 0));

@@ -15,7 +15,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
 
-use audio_line::{Far, Rig, listen, packet};
+use audio_line::{Far, Rig, connect, listen, packet};
 use callbox::audio::Config;
 use callbox::audio::engine::{Command, Format};
 use callbox::audio::tone::Tone;
@@ -172,11 +172,7 @@ fn a_busy_life(card: Format) {
             rig.commands.push(Command::Tone(tone));
             round(&mut rig, 30);
         }
-        for command in [
-            Command::Disconnect,
-            Command::Connect { stream: 2 },
-            Command::Disconnect,
-        ] {
+        for command in [Command::Disconnect, connect(2), Command::Disconnect] {
             rig.commands.push(command);
             round(&mut rig, 20);
         }

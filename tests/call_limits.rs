@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use callbox::call::{Call, Config, Ended, Input, Limit, Output, Record, Refusal, Snapshot, Used};
-use callbox::units::{AttemptId, ButtonId};
+use callbox::call::{
+    Call, Config, Ended, Input, Kind, Limit, Output, Plan, Record, Refusal, Snapshot, Used,
+};
+use callbox::units::{AttemptId, ButtonId, Mode};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -134,6 +136,14 @@ fn press(call: &mut Call, now: Instant) -> Record {
     let press = Input::Press {
         button: ButtonId(0),
         qualified_in: Duration::ZERO,
+        plan: Plan {
+            kind: Kind::Talk,
+            targets: vec![0],
+            cycles: 1,
+            ring_for: MINUTE,
+            confirm: None,
+            mode: Mode::default(),
+        },
     };
     hand_in(call, now, press).expect("a press is on record")
 }

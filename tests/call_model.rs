@@ -15,11 +15,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use callbox::call::{
-    Call, Cleared, Config, HangUpAnswer, Input, Look, MAX_OUTPUTS, Output, Phase, Reason, Record,
-    Refusal, Report, Snapshot, Status,
+    Call, Cleared, Config, HangUpAnswer, Input, Kind, Look, MAX_OUTPUTS, Output, Phase, Plan,
+    Reason, Record, Refusal, Report, Snapshot, Status,
 };
 use callbox::trace::Counter;
-use callbox::units::{AttemptId, ButtonId, CallId, SocketId};
+use callbox::units::{AttemptId, ButtonId, CallId, Mode, SocketId};
 
 /// Worlds played, each of which lasts [`DAYS`].
 const WORLDS: u64 = 20;
@@ -298,6 +298,7 @@ impl World {
                     Input::Press {
                         button,
                         qualified_in,
+                        plan: one_number(),
                     },
                 );
             }
@@ -922,6 +923,17 @@ impl Tally {
             assert!(self.cleared.contains_key(word), "never {word}: {shown}");
         }
         assert!(self.orphans > 50, "{shown}");
+    }
+}
+
+fn one_number() -> Plan {
+    Plan {
+        kind: Kind::Talk,
+        targets: vec![0],
+        cycles: 1,
+        ring_for: Duration::from_secs(45),
+        confirm: None,
+        mode: Mode::default(),
     }
 }
 

@@ -5,18 +5,23 @@
 //! read the difference before you commit it. Inputs are in [`read`]; besides:
 //!
 //! - `with <field> <value>` sets a field of the configuration, before all else;
+//! - `press to 0 1 cycles 2 ring 20000 confirm 1 announce 3 tts stt` is a press of
+//!   a plan with any of these; `press` alone is one number, rung for 45 s;
 //! - `start` is a first tick and an empty list of orphans;
-//! - `media s1 for 5000` is half a second's worth of packets, again and again;
+//! - `media s1 for 5000` is half a second's worth of packets, again and again,
+//!   beside what follows;
+//! - `flood s1 12 for 3` is keys 1 and 2, three times, 50 ms apart;
 //! - `restart` starts another process with what the first saved of its limits.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use callbox::call::{
-    Call, Config, HangUpAnswer, Input, Look, Output, Reason, Record, Refusal, Remaining, Report,
-    Snapshot, Status,
+    Call, Config, Direction, Door, HangUpAnswer, Inbound, Input, Kind, Look, Output, Plan, Reason,
+    Record, Refusal, Remaining, Report, Snapshot, Source, Status,
 };
-use callbox::units::{AttemptId, ButtonId, CallId, SocketId};
+use callbox::units::{AttemptId, ButtonId, CallId, Digit, Mode, SocketId};
 
 const FOLDER: &str = "tests/traces/call";
 
@@ -76,7 +81,10 @@ struct Stage {
     call: Call,
     config: Config,
     t0: Instant,
+    now: Instant,
     due: Option<Instant>,
+    /// Sound that is still to come, the next first.
+    packets: VecDeque<(Instant, SocketId)>,
     text: String,
 }
 
@@ -88,7 +96,9 @@ impl Stage {
             call: Call::new(config.clone(), &Snapshot::default(), t0),
             config,
             t0,
+            now: t0,
             due: None,
+            packets: VecDeque::new(),
             text: String::new(),
         };
         for line in story.lines().filter(|line| !line.contains("   > ")) {
@@ -116,11 +126,22 @@ impl Stage {
         }
     }
 
-    /// Lets the time-outs up to and at `until` happen.
+    /// Lets the time-outs up to and at `until` happen, and the packets come.
     fn wait(&mut self, until: Instant) {
-        while let Some(due) = self.due.filter(|due| *due <= until) {
-            self.hand_in(due, Input::Tick);
-            assert_ne!(self.due, Some(due), "a time-out that does not go away");
+        loop {
+            let packet = self.packets.front().map(|(at, _)| *at);
+            let next = [self.due, packet].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= until) else {
+                return;
+            };
+            if packet == Some(next)
+                && let Some((_, socket)) = self.packets.pop_front()
+            {
+                self.hand_in(next, Input::MediaHeard { socket });
+            } else {
+                self.hand_in(next, Input::Tick);
+                assert_ne!(self.due, Some(next), "a time-out that does not go away");
+            }
         }
     }
 
@@ -137,10 +158,29 @@ impl Stage {
             }
             ["media", socket, "for", long] => {
                 let socket = SocketId(number(socket));
-                for half in 0..millis(long).as_millis() as u32 / 500 {
-                    let then = at + Duration::from_millis(500) * half;
-                    self.wait(then);
-                    self.hand_in(then, Input::MediaHeard { socket });
+                let halves = millis(long).as_millis() as u32 / 500;
+                let from = at;
+                let at = |half| from + Duration::from_millis(500) * half;
+                self.packets = (0..halves).map(|half| (at(half), socket)).collect();
+                self.wait(from);
+            }
+            ["flood", socket, keys, "for", times] => {
+                let socket = SocketId(number(socket));
+                let mut then = at;
+                for _ in 0..times.parse().unwrap() {
+                    for key in keys.chars() {
+                        let (digit, source) = (Digit::parse(key).unwrap(), Source::Signalled);
+                        self.wait(then);
+                        self.hand_in(
+                            then,
+                            Input::Digit {
+                                socket,
+                                digit,
+                                source,
+                            },
+                        );
+                        then += Duration::from_millis(50);
+                    }
                 }
             }
             what => self.hand_in(at, read(what)),
@@ -148,6 +188,12 @@ impl Stage {
     }
 
     fn hand_in(&mut self, now: Instant, input: Input) {
+        assert!(
+            now >= self.now,
+            "the story goes back in time:\n{}",
+            self.text
+        );
+        self.now = now;
         self.call.handle(now, input);
         self.due = loop {
             match self.call.poll() {
@@ -173,15 +219,54 @@ fn set(config: &mut Config, field: &str, value: &str) {
         "calls_per_day" => config.calls_per_day = value.parse().unwrap(),
         "minutes_per_day" => config.minutes_per_day = millis(value),
         "reconnect_within" => config.reconnect_within = millis(value),
+        "next_within" => config.next_within = millis(value),
+        "say_within" => config.say_within = millis(value),
+        "inbound" => {
+            config.inbound = match value {
+                "chime" => Inbound::Chime,
+                "answer" => Inbound::Answer,
+                other => panic!("unknown way {other:?}"),
+            }
+        }
+        "code" => config.doors.push(Door {
+            code: value.chars().map(|c| Digit::parse(c).unwrap()).collect(),
+            ..Door::default()
+        }),
+        "word" => config.doors.push(Door {
+            words: vec![value.to_owned()],
+            ..Door::default()
+        }),
         other => panic!("no field {other:?} in stories yet"),
     }
 }
 
 fn read(what: &[&str]) -> Input {
     match *what {
-        ["press"] => Input::Press {
+        ["press", ref asked @ ..] => Input::Press {
             button: ButtonId(0),
             qualified_in: Duration::from_millis(20),
+            plan: plan(asked),
+        },
+        ["incoming", socket, name] => Input::Incoming {
+            socket: SocketId(number(socket)),
+            call: call(name),
+        },
+        ["answer"] => Input::Answer,
+        ["digit", socket, key, how] => Input::Digit {
+            socket: SocketId(number(socket)),
+            digit: digit(key),
+            source: match how {
+                "frame" => Source::Signalled,
+                "tone" => Source::InBand,
+                other => panic!("unknown way {other:?}"),
+            },
+        },
+        ["heard", socket, ref said @ ..] => Input::Heard {
+            socket: SocketId(number(socket)),
+            text: said.join(" "),
+        },
+        ["spoken", socket] => Input::Spoken {
+            socket: SocketId(number(socket)),
         },
         ["cancel"] => Input::Cancel,
         ["shutdown"] => Input::Shutdown,
@@ -227,6 +312,10 @@ fn read_about(what: &str, attempt: AttemptId, rest: &[&str]) -> Input {
             attempt,
             why: refusal(why),
         },
+        ("stray", [name]) => Input::Stray {
+            attempt,
+            call: call(name),
+        },
         ("unknown", []) => Input::OutcomeUnknown { attempt },
         ("found", [name, said @ ..]) => Input::Looked {
             attempt,
@@ -265,6 +354,32 @@ fn read_about(what: &str, attempt: AttemptId, rest: &[&str]) -> Input {
         },
         other => panic!("unknown input {other:?}"),
     }
+}
+
+fn plan(asked: &[&str]) -> Plan {
+    let after = |word: &str| asked.iter().position(|w| *w == word).map(|at| at + 1);
+    let value = |word: &str| after(word).map(|at| asked[at]);
+    let numbers = |from: usize| asked[from..].iter().map_while(|w| w.parse().ok()).collect();
+    Plan {
+        kind: match value("announce") {
+            Some(repeats) => Kind::Announce {
+                repeats: repeats.parse().unwrap(),
+            },
+            None => Kind::Talk,
+        },
+        targets: after("to").map_or_else(|| vec![0], numbers),
+        cycles: value("cycles").map_or(1, |n| n.parse().unwrap()),
+        ring_for: millis(value("ring").unwrap_or("45000")),
+        confirm: value("confirm").map(digit),
+        mode: Mode {
+            tts: asked.contains(&"tts"),
+            stt: asked.contains(&"stt"),
+        },
+    }
+}
+
+fn digit(key: &str) -> Digit {
+    Digit::parse(key.parse().unwrap()).unwrap()
 }
 
 fn refusal(why: &[&str]) -> Refusal {
@@ -322,12 +437,37 @@ fn millis(word: &str) -> Duration {
 
 fn show(output: &Output) -> String {
     match output {
-        Output::Place { attempt, button } => format!("place {} button {}", attempt.0, button.0),
+        Output::Place {
+            attempt,
+            button,
+            target: 0,
+        } => format!("place {} button {}", attempt.0, button.0),
+        Output::Place {
+            attempt,
+            button,
+            target,
+        } => format!("place {} button {} target {target}", attempt.0, button.0),
         Output::Look { attempt } => format!("look {}", attempt.0),
         Output::Get { attempt, call } => format!("get {} {call}", attempt.0),
         Output::HangUp { attempt, call } => format!("hang-up {} {call}", attempt.0),
         Output::ListOrphans => "list-orphans".to_owned(),
-        Output::Attach { attempt, socket } => format!("attach {} s{}", attempt.0, socket.0),
+        Output::Attach {
+            attempt,
+            socket,
+            joined,
+        } => {
+            let how = if *joined { "" } else { " apart" };
+            format!("attach {} s{}{how}", attempt.0, socket.0)
+        }
+        Output::Join { socket } => format!("join s{}", socket.0),
+        Output::Say {
+            attempt,
+            socket,
+            round,
+        } => format!("say {} s{} round {round}", attempt.0, socket.0),
+        Output::OpenDoor { attempt, door, by } => {
+            format!("open-door {} door {door} by {by:?}", attempt.0)
+        }
         Output::Stop { socket } => format!("stop s{}", socket.0),
         Output::Close { socket } => format!("close s{}", socket.0),
         Output::Show(phase) => format!("show {phase:?}"),
@@ -347,6 +487,15 @@ fn show(output: &Output) -> String {
 fn show_record(record: &Record) -> String {
     let mut text = format!("record {}:", record.attempt.0);
     let mut say = |what: String| write!(text, " {what}").unwrap();
+    if record.direction == Direction::Inbound {
+        say("inbound".to_owned());
+    }
+    if record.press != record.attempt {
+        let (press, position, cycle) = (record.press.0, record.position, record.cycle);
+        say(format!(
+            "of press {press} position {position} cycle {cycle}"
+        ));
+    }
     if record.outcome_unknown {
         say("outcome-unknown".to_owned());
     }
@@ -359,6 +508,8 @@ fn show_record(record: &Record) -> String {
         ("ringing", record.ringing),
         ("streamed", record.streamed),
         ("answered", record.answered),
+        ("confirmed", record.confirmed),
+        ("joined", record.joined),
         ("over", record.over),
         ("closed", record.closed),
     ] {
@@ -374,6 +525,20 @@ fn show_record(record: &Record) -> String {
     }
     if record.one_way > 0 {
         say(format!("one-way {}", record.one_way));
+    }
+    if record.spoken > 0 {
+        say(format!("spoken {}", record.spoken));
+    }
+    if record.digits > 0 {
+        say(format!("digits {}", record.digits));
+    }
+    if let Some(last) = record.openings.last() {
+        let (door, by, at) = (last.door, last.by, last.at.as_millis());
+        let count = record.openings.len();
+        say(format!("openings {count}, last {door} by {by:?} {at}"));
+    }
+    if record.more_openings > 0 {
+        say(format!("openings-more {}", record.more_openings));
     }
     if let Some(left) = record.remaining {
         say(format!("left {} {}", left.calls, left.minutes));

@@ -5,7 +5,8 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use callbox::edge::gpio::{
-    ButtonLine, Buttons, ChipListing, LampLine, LampPin, LineListing, LineSpec, Listing, Next, list,
+    ButtonLine, Buttons, ChipListing, LineListing, LinePin, LineSpec, Listing, Next, OutputLine,
+    list,
 };
 
 fn chip(path: &str, label: &str, names: &[&str]) -> ChipListing {
@@ -211,7 +212,7 @@ async fn a_line_that_is_not_there_is_an_error_on_any_machine() {
     list().expect("listing works with and without chips");
     let line = spec("callbox has no such line");
     let button = Buttons::open(&[ButtonLine::new(line.clone())]).unwrap_err();
-    let lamp = LampPin::open(&LampLine::new(line)).unwrap_err();
+    let lamp = LinePin::open(&OutputLine::new(line)).unwrap_err();
     for error in [button, lamp] {
         assert_ne!(error.next(), Next::Reopen, "{error}");
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callbox::edge::ingress::{
-    ACCEPTED_MAX, Accepted, BindError, Config, Files, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, Ingress,
-    Mode, Routes, ServiceTime,
+    Accepted, BindError, Config, EVENTS_MAX, Event, Files, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
+    Ingress, Mode, RouteOf, Routes, ServiceTime,
 };
 use callbox::trace::{Counter, Trace};
-use callbox::units::{AttemptId, CallId, SocketId};
+use callbox::units::{self, AttemptId, CallId, SocketId};
 use callbox::wire::handshake::{SigningKey, Token};
 use futures_util::StreamExt;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
@@ -38,7 +38,7 @@ struct Door {
     address: SocketAddr,
     routes: Routes,
     token: Token,
-    accepted: mpsc::Receiver<Accepted>,
+    events: mpsc::Receiver<Event>,
     trace: Arc<Trace>,
 }
 
@@ -51,10 +51,10 @@ impl Door {
         };
         let routes = Routes::default();
         let token = Token::from_random([7; 24]);
-        routes.open(token, AttemptId(1));
+        routes.open(token, AttemptId(1), units::Mode::default());
         let trace = Arc::new(Trace::default());
         let time: ServiceTime = Arc::new(move || service_time);
-        let (ingress, accepted) =
+        let (ingress, events) =
             Ingress::bind(config, routes.clone(), time, Arc::clone(&trace)).unwrap();
         let address = ingress.local_addr().unwrap();
         tokio::spawn(ingress.run());
@@ -62,7 +62,7 @@ impl Door {
             address,
             routes,
             token,
-            accepted,
+            events,
             trace,
         }
     }
@@ -94,7 +94,7 @@ impl Door {
         let answer = read_head(&mut socket).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         let accepted = self.next().await;
-        assert_eq!(accepted.attempt, AttemptId(1));
+        assert_eq!(accepted.route, RouteOf::Attempt(AttemptId(1)));
     }
 
     /// Takes all places with connections that say nothing.
@@ -109,8 +109,15 @@ impl Door {
     }
 
     async fn next(&mut self) -> Accepted {
-        let next = timeout(HANG, self.accepted.recv()).await;
-        next.expect("a stream is let in").unwrap()
+        match self.event().await {
+            Event::Accepted(accepted) => accepted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let next = timeout(HANG, self.events.recv()).await;
+        next.expect("something is told").unwrap()
     }
 
     fn count(&self, counter: Counter) -> u64 {
@@ -174,8 +181,8 @@ async fn a_stream_on_its_path_is_let_in() {
     assert!(answer.contains("X-Use-Inkbox-Speech-To-Text: false"));
     let accepted = door.next().await;
     assert_eq!(
-        (accepted.attempt, accepted.socket),
-        (AttemptId(1), SocketId(1))
+        (accepted.route, accepted.socket),
+        (RouteOf::Attempt(AttemptId(1)), SocketId(1))
     );
     let context = accepted.context.unwrap();
     assert_eq!(context.call, CallId::parse("c-1"));
@@ -309,7 +316,7 @@ async fn only_the_holder_of_the_key_gets_in() {
     let mut socket = door.connect().await;
     socket.write_all(good.as_bytes()).await.unwrap();
     assert!(read_head(&mut socket).await.starts_with("HTTP/1.1 101 "));
-    assert_eq!(door.next().await.attempt, AttemptId(1));
+    assert_eq!(door.next().await.route, RouteOf::Attempt(AttemptId(1)));
     let replayed = door.ask(good).await;
     assert!(
         replayed.ends_with("\r\n\r\nthe request was made before\n"),
@@ -423,7 +430,7 @@ async fn a_hundred_at_once_cost_no_good_caller_his_call() {
 async fn streams_nobody_takes_are_refused() {
     let mut door = Door::plain();
     let mut held = Vec::new();
-    for _ in 0..ACCEPTED_MAX {
+    for _ in 0..EVENTS_MAX {
         let mut socket = door.connect().await;
         socket.write_all(door.request("").as_bytes()).await.unwrap();
         assert!(read_head(&mut socket).await.starts_with("HTTP/1.1 101 "));
@@ -431,7 +438,7 @@ async fn streams_nobody_takes_are_refused() {
     }
     let answer = door.ask(door.request("")).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    for n in 1..=ACCEPTED_MAX as u32 {
+    for n in 1..=EVENTS_MAX as u32 {
         assert_eq!(door.next().await.socket, SocketId(n));
     }
     door.lets_a_good_caller_in().await;

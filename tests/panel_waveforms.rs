@@ -11,7 +11,7 @@ mod panel {
     mod stories;
 }
 
-use panel::bench::{Bench, ms, story};
+use panel::bench::{Bench, STATUS, ms, story};
 
 const MS: u64 = 1000;
 
@@ -207,7 +207,7 @@ fn the_lamp_is_lit_at_the_first_edge_and_dark_soon_after_noise() {
     let mut bench = Bench::default();
     bench.play(ms(1000), &[100]);
     assert_eq!(
-        bench.light,
+        bench.of(STATUS),
         [
             (ms(0), false),
             (ms(1000), true),

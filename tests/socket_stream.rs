@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use callbox::audio::ring::{DownlinkRx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink};
-use callbox::edge::ingress::{Accepted, Config, Files, Ingress, Mode, Routes};
+use callbox::audio::ring::{
+    self, DownlinkRx, EventTx, Packet, UPLINK_STALE, UplinkTx, downlink, uplink,
+};
+use callbox::edge::ingress::{self, Accepted, Config, Files, Ingress, Routes};
 use callbox::edge::realtime::Wake;
 use callbox::edge::socket::{Command, End, Event, FAREWELL, Flow, Hub, IDLE_MAX, What, dismiss};
 use callbox::trace::{Counter, Trace};
-use callbox::units::{AttemptId, BLOCK_MS, SocketId};
+use callbox::units::{AttemptId, BLOCK_MS, ByteOrder, Digit, Encoding, Mode, SocketId};
 use callbox::wire::handshake::Token;
 use callbox::wire::media::{FIRST_SEQ, MESSAGE_MAX};
 use futures_util::{SinkExt, StreamExt};
@@ -33,15 +35,20 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 const HANG: Duration = Duration::from_secs(30);
 const BLOCK: Duration = Duration::from_millis(BLOCK_MS as u64);
 
+const STARTED: What = What::Started {
+    encoding: Encoding::Pcmu,
+};
+
 /// The hub between its rings, and a door to it.
 struct Rig {
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Event>,
     uplink: UplinkTx,
     downlink: DownlinkRx,
+    engine: EventTx,
     wake: Arc<Wake>,
     trace: Arc<Trace>,
-    accepted: mpsc::Receiver<Accepted>,
+    door: mpsc::Receiver<ingress::Event>,
     address: std::net::SocketAddr,
     token: Token,
     streams: u32,
@@ -53,11 +60,16 @@ struct Service<S = TcpStream>(WebSocketStream<S>);
 impl Rig {
     /// The hub on a thread and a runtime of its own, as in the device.
     fn new() -> Self {
-        Self::on_two_runtimes(Mode::Plain)
+        Self::on_two_runtimes(ingress::Mode::Plain, Mode::default())
     }
 
-    fn on_two_runtimes(mode: Mode) -> Self {
-        let (rig, hub) = Self::with_mode(mode);
+    /// A rig whose streams are asked for `mode`.
+    fn with_mode(mode: Mode) -> Self {
+        Self::on_two_runtimes(ingress::Mode::Plain, mode)
+    }
+
+    fn on_two_runtimes(door: ingress::Mode, mode: Mode) -> Self {
+        let (rig, hub) = Self::build(door, mode);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -70,26 +82,34 @@ impl Rig {
 
     /// The hub on the test's own runtime, whose clock can be stopped.
     fn on_one_clock() -> Self {
-        let (rig, hub) = Self::with_mode(Mode::Plain);
+        let (rig, hub) = Self::build(ingress::Mode::Plain, Mode::default());
         tokio::spawn(hub.run());
         rig
     }
 
-    fn with_mode(mode: Mode) -> (Self, Hub) {
+    fn build(door: ingress::Mode, mode: Mode) -> (Self, Hub) {
         let trace = Arc::new(Trace::default());
         let wake = Arc::new(Wake::new().unwrap());
         let (uplink, taken) = uplink();
         let (given, downlink) = downlink();
-        let (hub, commands, events) = Hub::new(taken, given, Arc::clone(&wake), Arc::clone(&trace));
+        let (engine, found) = ring::events();
+        let (hub, commands, events) = Hub::new(
+            taken,
+            given,
+            found,
+            ByteOrder::Little,
+            Arc::clone(&wake),
+            Arc::clone(&trace),
+        );
         let routes = Routes::default();
         let token = Token::from_random([7; 24]);
-        routes.open(token, AttemptId(1));
+        routes.open(token, AttemptId(1), mode);
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            mode,
+            mode: door,
             signing_key: None,
         };
-        let (ingress, accepted) =
+        let (ingress, door) =
             Ingress::bind(config, routes, Arc::new(|| None), Arc::clone(&trace)).unwrap();
         let address = ingress.local_addr().unwrap();
         tokio::spawn(ingress.run());
@@ -98,9 +118,10 @@ impl Rig {
             events,
             uplink,
             downlink,
+            engine,
             wake,
             trace,
-            accepted,
+            door,
             address,
             token,
             streams: 0,
@@ -116,8 +137,14 @@ impl Rig {
         socket.set_nodelay(true).unwrap();
         let url = format!("ws://door.example{}", self.token.media_path());
         let (web, _) = client_async(url, socket).await.unwrap();
-        let accepted = self.accepted.recv().await.unwrap();
-        (Service(web), accepted)
+        (Service(web), self.accepted().await)
+    }
+
+    async fn accepted(&mut self) -> Accepted {
+        match self.door.recv().await {
+            Some(ingress::Event::Accepted(accepted)) => accepted,
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn attach(&mut self, accepted: Accepted) {
@@ -125,6 +152,7 @@ impl Rig {
         let command = Command::Attach {
             socket: accepted.socket,
             stream: self.streams,
+            mode: accepted.mode,
             upgraded: accepted.upgraded,
         };
         self.commands.send(command).await.unwrap();
@@ -141,7 +169,7 @@ impl Rig {
         self.attach(accepted).await;
         let start = json!({"event": "start", "stream_id": "s-1", "start": {}});
         service.send(start).await;
-        assert_eq!(self.event().await, (socket, What::Started));
+        assert_eq!(self.event().await, (socket, STARTED));
         service
     }
 
@@ -176,6 +204,7 @@ impl Rig {
         let packet = || Packet {
             stream,
             seq,
+            encoding: Encoding::Pcmu,
             payload: heapless::Vec::from_slice(payload).unwrap(),
         };
         let spoken = async {
@@ -304,7 +333,7 @@ async fn a_tls_stream_moves_to_the_media_runtime() {
     };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
-    let mut rig = Rig::on_two_runtimes(Mode::Tls(files));
+    let mut rig = Rig::on_two_runtimes(ingress::Mode::Tls(files), Mode::default());
     std::fs::remove_dir_all(folder).unwrap();
 
     let mut roots = RootCertStore::empty();
@@ -323,7 +352,7 @@ async fn a_tls_stream_moves_to_the_media_runtime() {
     let mut service = Service(web);
     // Sent while the stream is on no runtime at all.
     service.media(json!(1), b'a', 160).await;
-    let accepted = rig.accepted.recv().await.unwrap();
+    let accepted = rig.accepted().await;
     rig.attach(accepted).await;
     assert_eq!(rig.hear().await.payload, [b'a'; 160]);
     for n in 0..50 {
@@ -341,7 +370,7 @@ async fn sound_without_a_start_is_a_start() {
         .send(json!({"event": "connected", "version": "1"}))
         .await;
     service.media(json!(1), b'a', 160).await;
-    assert_eq!(rig.event().await.1, What::Started);
+    assert_eq!(rig.event().await.1, STARTED);
     assert_eq!(rig.event().await.1, What::FirstMedia);
     rig.speak(3).await;
     let text = service.text().await;
@@ -455,7 +484,13 @@ async fn keys_errors_and_the_end_are_told() {
     service
         .send(json!({"event": "dtmf", "dtmf": {"digit": "5"}}))
         .await;
-    assert_eq!(rig.event().await.1, What::Dtmf('5'));
+    assert_eq!(
+        rig.event().await.1,
+        What::Dtmf {
+            digit: Digit::parse('5').unwrap(),
+            in_band: false,
+        }
+    );
     let payload = json!({"code": 7, "title": "odd", "detail": "thing"});
     service
         .send(json!({"event": "error", "payload": payload}))
@@ -504,7 +539,7 @@ async fn a_newer_socket_takes_the_call_over() {
     newer
         .send(json!({"event": "start", "stream_id": "s-2"}))
         .await;
-    assert_eq!(rig.event().await, (SocketId(2), What::Started));
+    assert_eq!(rig.event().await, (SocketId(2), STARTED));
     rig.speak(1).await;
     assert_eq!(newer.text().await["stream_id"], "s-2");
 }
@@ -584,7 +619,7 @@ async fn another_encoding_is_refused_with_a_reason() {
     let mut rig = Rig::new();
     let (mut service, accepted) = rig.knock(64 * 1024).await;
     rig.attach(accepted).await;
-    let format = json!({"encoding": "OPUS", "sample_rate": 48000, "channels": 1});
+    let format = json!({"encoding": "G722", "sample_rate": 8000, "channels": 1});
     let start = json!({"event": "start", "start": {"media_format": format}});
     service.send(start).await;
     let stop = service.text().await;
@@ -598,7 +633,7 @@ async fn another_encoding_is_refused_with_a_reason() {
     let End::Unsupported(why) = rig.ended().await else {
         panic!("it is refused");
     };
-    assert!(why.contains("OPUS at 48000 Hz"), "{why}");
+    assert!(why.contains("G722 at 8000 Hz"), "{why}");
 }
 
 /// From here on the hub and the service share one clock, which stands still

@@ -13,13 +13,30 @@ use std::time::Duration;
 
 use callbox::config;
 use callbox::trace::Counter;
-use callbox::units::CallId;
+
+use callbox::units::{ByteOrder, CallId, Encoding, L16Rate, Mode};
 use callbox::wire::control::{REQUEST_MAX, Reply, Request};
 use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
 use callbox::wire::media::{
-    self, FIRST_SEQ, Inbound, Media, Order, Recutter, SLOT, SOUND_MAX, Writer,
+    self, FIRST_SEQ, Inbound, Malformed, Media, Order, Recutter, SOUND_MAX, SPOKEN_MAX,
+    TRANSCRIPT_MAX, Writer,
 };
 use callbox::wire::rest::{self, Answer, ApiError, Body, Headers, PhoneNumberId};
+
+/// What a stream may hold.
+const ENCODINGS: [Encoding; 7] = [
+    Encoding::Pcmu,
+    Encoding::Pcma,
+    linear(L16Rate::K8, ByteOrder::Big),
+    linear(L16Rate::K16, ByteOrder::Little),
+    linear(L16Rate::K24, ByteOrder::Big),
+    Encoding::Opus { rate: 8_000 },
+    Encoding::Opus { rate: 48_000 },
+];
+
+const fn linear(rate: L16Rate, order: ByteOrder) -> Encoding {
+    Encoding::L16 { rate, order }
+}
 
 /// Slots by which a message's numbers may move the stream: one second, twice
 /// where the message before was too short to fill a slot and comes out first.
@@ -36,6 +53,13 @@ pub fn handshake(bytes: &[u8]) {
             let alone = handshake::parse(&bytes[..*length]);
             assert_eq!(alone.as_ref(), outcome.as_ref());
             assert!(request.key.is_some() || matches!(request.target, Target::Probe(_)));
+            if let Some(key) = &request.key {
+                let mode = Mode {
+                    tts: true,
+                    stt: false,
+                };
+                assert!(handshake::accept(key, mode).starts_with(b"HTTP/1.1 101 "));
+            }
             let key = SigningKey::new("not the key it was signed with").expect("a key");
             let verdict = key.verify(
                 request.signed.as_ref(),
@@ -59,14 +83,23 @@ pub fn frame(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    spoken(text);
     match media::parse(text) {
         Ok(Inbound::Media(message)) => sound(&message),
         Ok(Inbound::Start(start)) => {
-            let refused = start.format.check().err().map(|why| why.to_string());
-            assert!(refused.is_none_or(|why| why.contains("takes PCMU")));
+            for order in [ByteOrder::Big, ByteOrder::Little] {
+                match start.format.encoding(order) {
+                    Ok(encoding) => {
+                        assert!([8_000, 16_000, 24_000, 48_000].contains(&encoding.rate()))
+                    }
+                    Err(why) => assert!(why.to_string().contains("takes PCMU")),
+                }
+            }
             // Its name is safe in our own messages, whatever it is.
-            let mut writer = Writer::new(start.stream_id.as_deref());
-            assert_eq!(decoded(writer.media(&[1, 2, 3])), [1, 2, 3]);
+            let id = start.stream_id.as_deref();
+            assert_eq!(decoded(Writer::new(id).media(&[1, 2, 3])), [1, 2, 3]);
+            let done = media::write_audio_done(id);
+            assert_eq!(media::parse(&done), Ok(Inbound::Unknown));
         }
         Ok(Inbound::Mark(name)) => {
             let echo = media::write_mark(&name);
@@ -75,10 +108,44 @@ pub fn frame(bytes: &[u8]) {
         Ok(Inbound::Stop { reason }) => {
             let said = media::write_stop(reason.as_deref().unwrap_or_default());
             assert!(matches!(media::parse(&said), Ok(Inbound::Stop { .. })));
+            reason.iter().for_each(|reason| harmless(reason, 256));
         }
-        Ok(Inbound::Dtmf(key)) => assert!("0123456789*#ABCD".contains(key)),
-        _ => {}
+        Ok(Inbound::Dtmf(digit)) => assert!("0123456789*#ABCD".contains(digit.key())),
+        Ok(Inbound::Transcript(words)) => {
+            harmless(&words.text, TRANSCRIPT_MAX);
+            words.turn.iter().for_each(|turn| harmless(turn, 256));
+        }
+        Ok(Inbound::BargeIn(barge_in)) => {
+            let text = barge_in.text.iter();
+            text.for_each(|text| harmless(text, TRANSCRIPT_MAX));
+            let names = barge_in.trigger.iter().chain(&barge_in.turn);
+            names.for_each(|name| harmless(name, 256));
+        }
+        Ok(Inbound::Error { code, text }) => {
+            harmless(&code, 256);
+            harmless(&text, 2 * 256 + 2);
+        }
+        Ok(Inbound::Connected | Inbound::Unknown) | Err(_) => {}
     }
+}
+
+/// Any text at all may be asked to be spoken.
+fn spoken(text: &str) {
+    let clean = media::clean(text, SPOKEN_MAX);
+    harmless(&clean, SPOKEN_MAX);
+    let mut whole = String::new();
+    for sentence in media::sentences(&clean) {
+        whole.push_str(sentence);
+        let delta = media::write_text(sentence);
+        assert_eq!(media::parse(&delta), Ok(Inbound::Unknown), "{delta}");
+    }
+    assert_eq!(whole, clean);
+}
+
+/// One line of bounded length that a terminal can show.
+fn harmless(text: &str, max: usize) {
+    assert!(text.len() <= max, "{} bytes", text.len());
+    assert!(!text.contains(char::is_control), "{text:?}");
 }
 
 fn sound(message: &Media<'_>) {
@@ -88,9 +155,19 @@ fn sound(message: &Media<'_>) {
         Err(_) => assert!(sound.is_empty()),
     }
     assert_eq!(decoded(Writer::new(None).media(&sound)), sound);
-    let mut slots = 0;
-    Recutter::default().put(message.order, &sound, |_| slots += 1);
-    assert_eq!(slots, sound.len() / SLOT);
+    for encoding in ENCODINGS {
+        let mut slots = 0;
+        let cut = Recutter::new(encoding).put(message.order, &sound, |_| slots += 1);
+        match encoding.block_bytes() {
+            Some(bytes) => assert_eq!(slots, sound.len() / bytes),
+            None => assert_eq!(slots, usize::from(cut.is_ok() && !sound.is_empty())),
+        }
+        let linear = matches!(encoding, Encoding::L16 { .. });
+        if linear {
+            let half = sound.len() % 2 == 1;
+            assert_eq!(cut, if half { Err(Malformed::Sound) } else { Ok(()) });
+        }
+    }
 }
 
 /// The sound of one of our own messages.
@@ -103,17 +180,34 @@ fn decoded(text: &str) -> Vec<u8> {
     sound
 }
 
-/// A stream whose messages are numbered by whoever wrote `bytes`, six bytes
-/// each: which numbers there are and whether they jump, the step of the chunk,
-/// the step of the timestamp in 5 ms, and the length.
+/// A stream whose messages are numbered by whoever wrote `bytes`. The first
+/// byte says which encoding, and to which one it changes half-way. Then six
+/// bytes each: which numbers there are and whether they jump, the step of the
+/// chunk, the step of the timestamp in 5 ms, the length, and what it is made of.
 pub fn recut(bytes: &[u8]) {
-    let mut recutter = Recutter::default();
+    let Some((&kinds, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let of = |kind: u8| ENCODINGS[usize::from(kind) % ENCODINGS.len()];
+    let mut encoding = of(kinds & 0x0F);
+    let mut recutter = Recutter::new(encoding);
     let mut furthest = i64::from(FIRST_SEQ);
     let (mut chunk, mut timestamp) = (0_u64, 0_u64);
-    for message in bytes.chunks_exact(6) {
+    let messages = bytes.len() / 6;
+    for (n, message) in bytes.chunks_exact(6).enumerate() {
         let &[kind, step, time, low, high, byte] = message else {
             unreachable!("six bytes");
         };
+        let mut slots = 0;
+        let before = furthest;
+        if n == messages / 2 {
+            recutter.switch(of(kinds >> 4), |slot| {
+                fits(encoding, slot.payload);
+                furthest = furthest.max(i64::from(slot.seq));
+                slots += 1;
+            });
+            encoding = of(kinds >> 4);
+        }
         let far = |bit: u8| if kind & bit == 0 { 1 } else { 1 << 40 };
         chunk = chunk.wrapping_add_signed(i64::from(step as i8) * far(1));
         timestamp = timestamp.wrapping_add_signed(5 * i64::from(time as i8) * far(2));
@@ -122,11 +216,11 @@ pub fn recut(bytes: &[u8]) {
             timestamp: (kind & 8 == 0).then_some(timestamp),
         };
         let sound = vec![byte; usize::from(u16::from_le_bytes([low, high & 0x0F]))];
-        let most = (sound.len() / SLOT + 2) as i64;
-        let mut slots = 0;
-        let before = furthest;
-        recutter.put(order, &sound, |slot| {
-            assert_eq!(slot.payload.len(), SLOT);
+        // An Opus packet is one slot, and as long as six.
+        let bytes = encoding.block_bytes().unwrap_or(sound.len().max(1));
+        let most = (sound.len() / bytes + 6) as i64;
+        let cut = recutter.put(order, &sound, |slot| {
+            fits(encoding, slot.payload);
             let seq = i64::from(slot.seq);
             assert!(
                 seq <= before + JUMP + most,
@@ -140,11 +234,19 @@ pub fn recut(bytes: &[u8]) {
             slots += 1;
         });
         assert!(slots <= most, "{slots} slots of {} bytes", sound.len());
+        assert!(cut.is_ok() || matches!(encoding, Encoding::L16 { .. } | Encoding::Opus { .. }));
     }
     let mut rest = 0;
     recutter.finish(|_| rest += 1);
     recutter.finish(|_| rest += 1);
     assert!(rest <= 1, "a rest is handed out once");
+}
+
+fn fits(encoding: Encoding, payload: &[u8]) {
+    match encoding.block_bytes() {
+        Some(bytes) => assert_eq!(payload.len(), bytes),
+        None => assert!(!payload.is_empty()),
+    }
 }
 
 /// An answer of the REST interface: a line `status retry-after`, then the body.

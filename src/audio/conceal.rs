@@ -11,34 +11,44 @@
 //!                  0    10 ms      60 ms: silence
 //! ```
 //!
+//! A codec that knows how its voice is made (Opus) carries on by itself: then
+//! [`Decoder::carry_on`](super::codec::Decoder::carry_on) is asked for what is
+//! missing, 10 ms at a time, so that the decoder is never much further than the
+//! listener. It can only go on from the newest packet; a gap before that is
+//! filled by repetition.
+//!
 //! Where a repetition meets what it follows, the step between them is spread
 //! over a quarter of its length. The way back is a cross-fade of
 //! [`FADE`] samples between what would have been made up and what has come.
 //!
-//! Units: line samples, 8 kHz.
+//! Units: bus samples, 16 kHz.
 //!
 //! Real time: bounded work, no allocation; the pitch is looked for once per
-//! gap, some 20 000 products.
+//! gap, some 50 000 products.
 
+use super::codec::{CARRY_ON, Decoder};
 use super::resample::dot;
 
-/// Line samples until nothing is left of what is made up: 60 ms.
-pub const FULL_FADE: usize = 480;
-/// Line samples for which it keeps its level: 10 ms.
-const STEADY: usize = 80;
-/// Line samples of a cross-fade: 8 ms.
-pub const FADE: usize = 64;
+/// Samples until nothing is left of what is made up: 60 ms.
+pub const FULL_FADE: usize = 960;
+/// Samples for which a repetition keeps its level: 10 ms.
+const STEADY: usize = 160;
+/// Samples for which a decoder's own concealment keeps its level, which it
+/// lowers by itself: 40 ms.
+const OWN_STEADY: usize = 640;
+/// Samples of a cross-fade: 8 ms.
+pub const FADE: usize = 128;
 
 /// Shortest pitch period: 200 Hz.
-const PITCH_MIN: usize = 40;
+const PITCH_MIN: usize = 80;
 /// Longest pitch period: 66 Hz.
-const PITCH_MAX: usize = 120;
+const PITCH_MAX: usize = 240;
 /// Longest stretch that is repeated: two short pitch periods, or a long one.
 const TEMPLATE_MAX: usize = 2 * STEADY;
 /// Over how much two pitch periods are compared: 20 ms.
-const COMPARED: usize = 160;
+const COMPARED: usize = 320;
 /// What has been heard last: 60 ms.
-const HEARD: usize = 480;
+const HEARD: usize = 960;
 
 /// Listens to what is played, and carries on when there is no more.
 #[derive(Debug)]
@@ -51,6 +61,11 @@ pub struct Concealer {
     step: f32,
     /// Samples made up in this gap.
     made: usize,
+    /// Whether the decoder makes them up.
+    decoded: bool,
+    /// What the decoder has made up; the last `left` samples are still to be heard.
+    spare: [i16; CARRY_ON],
+    left: usize,
 }
 
 impl Default for Concealer {
@@ -61,6 +76,9 @@ impl Default for Concealer {
             length: PITCH_MAX,
             step: 0.0,
             made: FULL_FADE,
+            decoded: false,
+            spare: [0; CARRY_ON],
+            left: 0,
         }
     }
 }
@@ -73,8 +91,22 @@ impl Concealer {
         self.heard[HEARD - new.len()..].copy_from_slice(new);
     }
 
-    /// A gap begins.
+    /// A gap begins at the end of all that has come, and the decoder fills it.
+    pub fn begin_decoded(&mut self) {
+        self.decoded = true;
+        self.left = 0;
+        self.made = 0;
+    }
+
+    /// Whether the decoder makes up what is heard.
+    #[must_use]
+    pub fn is_decoded(&self) -> bool {
+        self.decoded && !self.is_silent()
+    }
+
+    /// A gap begins, and what was heard is repeated.
     pub fn begin(&mut self) {
+        self.decoded = false;
         let pitch = self.pitch();
         // At least 10 ms, or voices start to buzz.
         self.length = pitch * STEADY.div_ceil(pitch);
@@ -96,7 +128,29 @@ impl Concealer {
     }
 
     /// Fills `out` with what might have come next.
-    pub fn make(&mut self, out: &mut [f32]) {
+    pub fn make(&mut self, out: &mut [f32], decoder: &mut Decoder) {
+        if self.is_decoded() {
+            self.carry_on(out, decoder);
+        } else {
+            self.repeat(out);
+        }
+    }
+
+    fn carry_on(&mut self, out: &mut [f32], decoder: &mut Decoder) {
+        for sample in out {
+            if self.left == 0 && !self.is_silent() {
+                decoder.carry_on(&mut self.spare);
+                self.left = CARRY_ON;
+            }
+            let next = self.spare[CARRY_ON - self.left.max(1)];
+            *sample = f32::from(next) * gain(self.made, OWN_STEADY);
+            self.left = self.left.saturating_sub(1);
+            self.made += 1;
+        }
+    }
+
+    /// Fills `out` with what was heard, over and over.
+    pub fn repeat(&mut self, out: &mut [f32]) {
         if self.is_silent() {
             out.fill(0.0);
             return;
@@ -105,16 +159,22 @@ impl Concealer {
         for sample in out {
             let at = self.made % self.length;
             let spread = self.step * (1.0 - at as f32 / ramp).max(0.0);
-            *sample = (self.template[at] + spread) * gain(self.made);
+            *sample = (self.template[at] + spread) * gain(self.made, STEADY);
             self.made += 1;
         }
     }
 
     /// The lag at which what was heard resembles itself most.
     fn pitch(&self) -> usize {
+        // Every second lag, then those next to the best.
+        let coarse = self.best_lag((PITCH_MIN..=PITCH_MAX).step_by(2));
+        self.best_lag(coarse.max(PITCH_MIN + 1) - 1..=(coarse + 1).min(PITCH_MAX))
+    }
+
+    fn best_lag(&self, lags: impl Iterator<Item = usize>) -> usize {
         let last = &self.heard[HEARD - COMPARED..];
         let mut best = (PITCH_MAX, 0.0);
-        for lag in PITCH_MIN..=PITCH_MAX {
+        for lag in lags {
             let before = &self.heard[HEARD - COMPARED - lag..][..COMPARED];
             let likeness = dot(last, before).max(0.0);
             // The energy keeps loud stretches from winning by loudness alone.
@@ -127,8 +187,8 @@ impl Concealer {
     }
 }
 
-fn gain(made: usize) -> f32 {
-    let faded = made.saturating_sub(STEADY) as f32 / (FULL_FADE - STEADY) as f32;
+fn gain(made: usize, steady: usize) -> f32 {
+    let faded = made.saturating_sub(steady) as f32 / (FULL_FADE - steady) as f32;
     (1.0 - faded).max(0.0)
 }
 
@@ -172,7 +232,7 @@ mod tests {
 
     fn voice(frequency: f32) -> impl Fn(usize) -> f32 {
         move |n| {
-            let angle = TAU * frequency * n as f32 / 8000.0;
+            let angle = TAU * frequency * n as f32 / 16_000.0;
             5000.0 * (angle.sin() + 0.5 * (3.0 * angle).sin())
         }
     }
@@ -189,7 +249,7 @@ mod tests {
             concealer.hear(&(0..HEARD).map(&voice).collect::<Vec<_>>());
             concealer.begin();
             let mut made = [0.0; STEADY];
-            concealer.make(&mut made);
+            concealer.repeat(&mut made);
             let error: Vec<f32> = (HEARD..).map(voice).zip(made).map(|(v, m)| v - m).collect();
             // The period is a whole number of samples, the pitch need not be.
             assert!(
@@ -205,12 +265,13 @@ mod tests {
         let mut concealer = Concealer::default();
         concealer.hear(&(0..HEARD).map(voice(100.0)).collect::<Vec<_>>());
         concealer.begin();
-        let mut made = [0.0; FULL_FADE + 160];
+        let mut made = [0.0; FULL_FADE + 320];
         // In pieces, as it is asked for.
-        made.chunks_mut(37).for_each(|piece| concealer.make(piece));
+        made.chunks_mut(37)
+            .for_each(|piece| concealer.repeat(piece));
         let full = rms(&made[..STEADY]);
         for (ms, share) in [(10, 0.95), (30, 0.55), (50, 0.15)] {
-            let level = rms(&made[ms * 8..ms * 8 + 80]) / full;
+            let level = rms(&made[ms * 16..ms * 16 + 160]) / full;
             assert!((level - share).abs() < 0.06, "{ms} ms: {level}");
         }
         assert!(concealer.is_silent());
@@ -223,14 +284,14 @@ mod tests {
             let steps = samples.windows(2).map(|w| (w[1] - w[0]).abs());
             steps.fold(0.0, f32::max)
         };
-        for end in 0..80 {
-            let rising = |n: usize| voice(100.0)(n + end) * 0.998f32.powi((HEARD - n) as i32);
+        for end in 0..160 {
+            let rising = |n: usize| voice(100.0)(n + end) * 0.999f32.powi((HEARD - n) as i32);
             let heard: Vec<f32> = (0..HEARD).map(rising).collect();
             let mut concealer = Concealer::default();
             concealer.hear(&heard);
             concealer.begin();
-            let mut made = [0.0; 400];
-            concealer.make(&mut made);
+            let mut made = [0.0; 800];
+            concealer.repeat(&mut made);
             let joined: Vec<f32> = heard[HEARD - 1..].iter().chain(&made).copied().collect();
             let (natural, joined) = (largest(&heard), largest(&joined));
             assert!(joined < natural * 1.1, "{end}: {joined} after {natural}");

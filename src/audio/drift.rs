@@ -6,15 +6,14 @@
 //!
 //! ```text
 //!  delay ─┐
-//!         ├─▶ Servo ── speed ──▶ Stretcher: 8 kHz ─▶ 16 kHz ÷ speed
+//!         ├─▶ Servo ── speed ──▶ Stretcher: 16 kHz ─▶ 16 kHz ÷ speed
 //!  target ┘
 //! ```
 //!
-//! The [`Stretcher`] is also the step from line to bus, so the correction costs
-//! nothing: an interpolating filter of [`TAPS`] taps, tabled at 128
+//! The [`Stretcher`] is an interpolating filter of [`TAPS`] taps, tabled at 128
 //! places between two samples and drawn straight between those.
 //!
-//! Units: delays in bus samples; speed is the line's time over the bus's, 1 ±
+//! Units: bus samples; speed is the far end's time over the bus's, 1 ±
 //! [`SPEED_MAX`].
 //!
 //! Real time: bounded work; only `new` allocates.
@@ -22,28 +21,31 @@
 use super::resample::{History, dot, windowed_sinc};
 use super::{BUS_CHUNK, BUS_RATE};
 
-/// Line samples that each bus sample is made of.
-pub const TAPS: usize = 32;
-/// Places between two line samples with coefficients of their own. The straight
-/// line between two of them is 85 dB below a tone of 3.4 kHz.
+/// Samples of the far end that each of the bus is made of: flat to 6.4 kHz.
+pub const TAPS: usize = 24;
+/// Places between two samples with coefficients of their own. The straight line
+/// between two of them is 85 dB below a tone of 6.8 kHz.
 const PHASES: usize = 128;
 /// How much the speed may differ from 1: 9 cents of pitch, which is not heard.
 pub const SPEED_MAX: f32 = 0.005;
 /// The most that is taken for drift; crystals are within a tenth of it.
 pub const DRIFT_MAX: f32 = 0.002;
+/// Most samples of the far end that a chunk of the bus is made of.
+pub const PULL_MAX: usize = BUS_CHUNK + 2;
 /// What the filter adds to the delay, in bus samples: half its length.
-pub const DELAY: usize = TAPS;
+pub const DELAY: usize = TAPS / 2;
 
-/// A line sample, in the fixed point that positions are kept in.
+/// A sample, in the fixed point that positions are kept in.
 const ONE: u64 = 1 << 32;
 
-/// Turns line samples into bus samples, at a speed that may change any time.
+/// Turns samples of the far end into those of the bus, at a speed that may change
+/// any time.
 #[derive(Debug)]
 pub struct Stretcher {
     /// Coefficients of each place, and of the next sample's first.
     table: Box<[[f32; TAPS]]>,
     history: History,
-    /// Where the next bus sample lies after the oldest line sample kept.
+    /// Where the next bus sample lies after the oldest sample kept.
     position: u64,
 }
 
@@ -60,15 +62,15 @@ impl Stretcher {
             table: (0..=PHASES)
                 .map(|phase| std::array::from_fn(|n| tap(phase, n)))
                 .collect(),
-            history: History::new(TAPS, BUS_CHUNK),
-            position: ONE / 2,
+            history: History::new(TAPS, PULL_MAX),
+            position: 0,
         }
     }
 
-    /// Fills `bus`, at most [`BUS_CHUNK`] samples, from the line samples that
-    /// `pull` writes.
+    /// Fills `bus`, at most [`BUS_CHUNK`] samples, from the samples that `pull`
+    /// writes, at most [`PULL_MAX`].
     pub fn process(&mut self, speed: f32, bus: &mut [f32], pull: impl FnOnce(&mut [f32])) {
-        let step = (f64::from(speed) * (ONE / 2) as f64) as u64;
+        let step = (f64::from(speed) * ONE as f64) as u64;
         let after = self.position + step * bus.len() as u64;
         // A sample at `position` needs the TAPS samples from there on.
         let length = (after >> 32) as usize;
@@ -168,9 +170,9 @@ mod tests {
         let (mut pulled, mut out) = (0, vec![]);
         for length in (1..=BUS_CHUNK).chain(1..=BUS_CHUNK) {
             let mut bus = [0.0; BUS_CHUNK];
-            stretcher.process(speed, &mut bus[..length], |line| {
-                for sample in line {
-                    *sample = (TAU * frequency * f64::from(pulled) / 8e3).sin() as f32;
+            stretcher.process(speed, &mut bus[..length], |far| {
+                for sample in far {
+                    *sample = (TAU * frequency * f64::from(pulled) / 16e3).sin() as f32;
                     pulled += 1;
                 }
             });
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn tones_stay_pure_at_any_speed() {
         for speed in [1.0, 1.0001, 0.9999, 1.005, 0.995] {
-            for frequency in [300.0, 1000.0, 2000.0, 3000.0, 3400.0] {
+            for frequency in [300.0, 1000.0, 2000.0, 3400.0, 5000.0, 6000.0, 6400.0] {
                 let db = impurity(frequency, speed);
                 assert!(db < -55.0, "{frequency} Hz at {speed}: {db:.1} dB");
             }

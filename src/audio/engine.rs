@@ -9,15 +9,19 @@
 //!  capture(&mic)          commands (whoever comes first)        render(&mut speaker)
 //!     │                        │                                     ▲
 //!     ▼                        ▼                                     │
-//!  mono, gain ─ 16 kHz ─ echo.near ─ 8 kHz ─ encode ─▶ uplink        │
+//!  mono, gain ─ 16 kHz ─ echo.near ─ gate ─ prompts ─ encode ─▶ uplink
 //!                            ▲                                       │
-//!  downlink ─▶ decode ─▶ playout ─▶ tones ─▶ volume ─▶ echo.far ─ card rate
+//!  downlink ─▶ decode ─▶ playout ─ gate ─ tones ─ volume ─ echo.far ─ card rate
+//!                └────▶ digits ─▶ events
 //! ```
+//!
+//! The gates are shut until the two are joined: then the callee hears prompts
+//! and the visitor tones, and neither the other. Digits are heard at any time.
 //!
 //! Units: card samples are 16 bit and interleaved; a block is 20 ms.
 //!
-//! Always true: while connected, each 20 ms of microphone make one packet and
-//! one number, even when the uplink refuses it; a packet of
+//! Always true: while sound is to be sent, each 20 ms of microphone make one
+//! packet and one number, even when the uplink refuses it; a packet of
 //! another stream is never heard; without a stream and a tone the speaker gets
 //! zeros.
 //!
@@ -25,27 +29,76 @@
 
 use std::sync::Arc;
 
-use super::codec::Codec;
+use super::codec::{Decoder, Encoder};
 use super::echo::Echo;
 use super::level::{Life, Meter};
 use super::playout::Playout;
-use super::resample::{Decimator, INPUT_MAX, Raiser};
-use super::ring::{CommandRx, DownlinkRx, Packet, UplinkTx};
-use super::tone::{Player, Tone};
-use super::{BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, LINE_BLOCK, MicChannel, Stats, amplitude};
+use super::prompt::{Cue, FarPrompt};
+use super::resample::{INPUT_MAX, Raiser, Resampler};
+use super::ring::{CommandRx, DownlinkRx, EventTx, Packet, UplinkTx};
+use super::tone::{Fade, Player, Tone};
+use super::{BUS_BLOCK, BUS_CHUNK, BUS_RATE, Config, FULL_SCALE, MicChannel, Stats};
+use super::{amplitude, round};
+use crate::units::{Digit, Encoding, Mode};
 
 /// What the daemon asks of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// A media stream begins: decode, encode and number packets for it.
+    /// A media stream begins: decode, encode and number packets for it. What
+    /// was asked of an earlier one is forgotten. Packets are written as
+    /// [`Encoding::default`] until `Encode` says otherwise.
     Connect {
         /// Its number; packets of other streams are dropped.
         stream: u32,
+        /// Which ways sound flows: without the one no packet is made, without
+        /// the other none is expected.
+        mode: Mode,
+        /// Whether visitor and callee hear each other.
+        joined: bool,
     },
+    /// The stream's packets are written like this from the next one on.
+    Encode {
+        /// Whose; that of another stream is ignored.
+        stream: u32,
+        /// As its `start` declared.
+        encoding: Encoding,
+    },
+    /// Visitor and callee hear each other from now on.
+    Join,
     /// The stream is over; the rest of it is not played.
     Disconnect,
     /// Play this to the visitor until another takes its place.
     Tone(Tone),
+    /// Play this to the callee until another takes its place. It sounds instead
+    /// of the microphone, of which nothing is heard before [`Command::Join`].
+    Prompt(Option<FarPrompt>),
+    /// How much louder than configured the visitor wants it, in dB. What comes
+    /// out is within the range of
+    /// [`speaker_volume_db`](Config::speaker_volume_db).
+    Volume {
+        /// Negative is quieter.
+        db: i8,
+    },
+    /// In quiet hours, tones that are [hushed](Tone::is_hushed) are not played.
+    Quiet(bool),
+}
+
+/// What the engine finds in the sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// The callee pressed a key, by its tones.
+    Digit {
+        /// In which stream.
+        stream: u32,
+        /// Which.
+        digit: Digit,
+    },
+    /// The callee has heard a [`Command::Prompt`] to its end; one that is
+    /// repeated ends each time.
+    PromptOver {
+        /// In which stream.
+        stream: u32,
+    },
 }
 
 /// The engine's ends of its queues, and the figures it keeps.
@@ -56,6 +109,8 @@ pub struct Ports {
     pub downlink: DownlinkRx,
     /// What the daemon asks.
     pub commands: CommandRx,
+    /// What is found in the sound.
+    pub events: EventTx,
     /// Read from any thread.
     pub stats: Arc<Stats>,
 }
@@ -87,11 +142,23 @@ impl Format {
 /// See the [module page](self).
 pub struct Engine {
     commands: CommandRx,
+    events: EventTx,
+    stats: Arc<Stats>,
     /// The stream that is connected.
-    stream: Option<u32>,
+    stream: Option<Stream>,
+    quiet: bool,
+    /// Events that [`Engine::capture`] has not told of.
+    news: usize,
     echo: Echo,
     mic: Mic,
     speaker: Speaker,
+}
+
+/// What [`Command::Connect`] said.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    number: u32,
+    mode: Mode,
 }
 
 impl Engine {
@@ -104,18 +171,30 @@ impl Engine {
         let stats = ports.stats;
         Self {
             commands: ports.commands,
+            events: ports.events,
+            stats: Arc::clone(&stats),
             stream: None,
+            quiet: false,
+            news: 0,
             echo: Echo::new(&config.echo),
             mic: Mic::new(config, mic, ports.uplink, Arc::clone(&stats)),
             speaker: Speaker::new(config, speaker, ports.downlink, stats),
         }
     }
 
-    /// Takes in a period (any length) of the microphone; returns how many
-    /// packets went into the uplink.
+    /// Takes in a period (any length) of the microphone; returns how much there
+    /// is to fetch: packets that went into the uplink, and events.
     pub fn capture(&mut self, mic: &[i16]) -> usize {
         self.obey();
-        self.mic.capture(mic, self.stream, &mut self.echo)
+        let sent = self.mic.capture(mic, self.stream, &mut self.echo);
+        if let Some(stream) = self.stream
+            && self.mic.prompts.take_over()
+        {
+            self.tell(EngineEvent::PromptOver {
+                stream: stream.number,
+            });
+        }
+        sent + std::mem::take(&mut self.news)
     }
 
     /// Fills a period (any length) for the speaker.
@@ -127,18 +206,57 @@ impl Engine {
 
     fn obey(&mut self) {
         while let Some(command) = self.commands.pop() {
-            match command {
-                Command::Connect { stream } => {
-                    self.stream = Some(stream);
-                    self.mic.start();
-                    self.speaker.playout.start();
-                }
-                Command::Disconnect => {
-                    self.stream = None;
-                    self.speaker.playout.stop();
-                }
-                Command::Tone(tone) => self.speaker.tones.play(tone),
+            self.handle(command);
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Connect {
+                stream: number,
+                mode,
+                joined,
+            } => {
+                self.stream = Some(Stream { number, mode });
+                self.mic.start(joined);
+                self.speaker.start(joined);
             }
+            Command::Encode { stream, encoding } => {
+                let named = |present: &Stream| present.number == stream;
+                if self.stream.as_ref().is_some_and(named) {
+                    self.mic.encoder.reset(encoding);
+                }
+            }
+            Command::Join => {
+                self.mic.joined = true;
+                self.speaker.joined = true;
+            }
+            Command::Disconnect => {
+                self.stream = None;
+                self.speaker.playout.stop();
+            }
+            Command::Tone(tone) if self.quiet && tone.is_hushed() => {
+                self.speaker.tones.play(Tone::Silence);
+            }
+            Command::Tone(tone) => self.speaker.tones.play(tone),
+            Command::Prompt(Some(prompt)) => self.mic.prompts.play(prompt),
+            Command::Prompt(None) => self.mic.prompts.play(Tone::Silence),
+            Command::Volume { db } => self.speaker.set_volume(f32::from(db)),
+            Command::Quiet(quiet) => {
+                self.quiet = quiet;
+                let present = self.speaker.tones.present();
+                if quiet && matches!(present, Cue::Tone(tone) if tone.is_hushed()) {
+                    self.speaker.tones.play(Tone::Silence);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, event: EngineEvent) {
+        if self.events.push(event) {
+            self.news += 1;
+        } else {
+            self.stats.events_lost.add(1);
         }
     }
 }
@@ -147,15 +265,18 @@ impl Engine {
 struct Mic {
     uplink: UplinkTx,
     stats: Arc<Stats>,
-    codec: Codec,
+    encoder: Encoder,
     channels: usize,
     channel: MicChannel,
     per_bus: usize,
     gain: Gain,
+    /// Whether the callee hears the visitor.
+    joined: bool,
+    gate: Fade,
+    prompts: Player,
     meter: Meter,
-    to_bus: Option<Decimator>,
-    to_line: Decimator,
-    block: [i16; LINE_BLOCK],
+    to_bus: Option<Resampler>,
+    block: [f32; BUS_BLOCK],
     filled: usize,
     seq: u32,
 }
@@ -166,15 +287,17 @@ impl Mic {
         Self {
             uplink,
             stats,
-            codec: Codec::default(),
+            encoder: Encoder::new(),
             channels: usize::from(format.channels),
             channel: config.mic_channel,
             per_bus,
             gain: Gain::new(config.mic_gain_db.clamp(-40.0, 40.0)),
+            joined: true,
+            gate: Fade::open(),
+            prompts: Player::new(config.tones, config.prompts.clone()),
             meter: Meter::new(format.rate),
-            to_bus: (per_bus == Raiser::FACTOR).then(Decimator::by_3),
-            to_line: Decimator::by_2(),
-            block: [0; LINE_BLOCK],
+            to_bus: (per_bus == Raiser::FACTOR).then(Resampler::from_48_to_16),
+            block: [0.0; BUS_BLOCK],
             filled: 0,
             seq: 0,
         }
@@ -182,22 +305,25 @@ impl Mic {
 
     /// A stream begins, with a block of its own; numbers go on, so that the
     /// uplink can tell how old a packet is.
-    fn start(&mut self) {
+    fn start(&mut self, joined: bool) {
+        self.joined = joined;
+        self.gate.set(joined);
+        self.prompts.reset();
         self.filled = 0;
-        self.to_line.clear();
-        if let Some(decimator) = &mut self.to_bus {
-            decimator.clear();
+        self.encoder.reset(Encoding::default());
+        if let Some(resampler) = &mut self.to_bus {
+            resampler.clear();
         }
     }
 
-    fn capture(&mut self, mic: &[i16], stream: Option<u32>, echo: &mut Echo) -> usize {
+    fn capture(&mut self, mic: &[i16], stream: Option<Stream>, echo: &mut Echo) -> usize {
         let mut sent = 0;
         for card in mic.chunks(BUS_CHUNK * self.per_bus * self.channels) {
             let mut mono = [0.0; INPUT_MAX];
             let mono = &mut mono[..card.len() / self.channels];
             self.mix(card, mono);
             self.watch(mono);
-            if let Some(stream) = stream {
+            if let Some(stream) = stream.filter(|stream| stream.mode.sends_sound()) {
                 sent += self.send(mono, stream, echo);
             }
         }
@@ -228,10 +354,10 @@ impl Mic {
         }
     }
 
-    fn send(&mut self, mono: &[f32], stream: u32, echo: &mut Echo) -> usize {
+    fn send(&mut self, mono: &[f32], stream: Stream, echo: &mut Echo) -> usize {
         let mut bus = [0.0; BUS_CHUNK];
         let length = match &mut self.to_bus {
-            Some(decimator) => decimator.process(mono, &mut bus),
+            Some(resampler) => resampler.process(mono, &mut bus),
             None => {
                 bus[..mono.len()].copy_from_slice(mono);
                 mono.len()
@@ -240,15 +366,18 @@ impl Mic {
         let bus = &mut bus[..length];
         self.gain.apply(bus);
         echo.near(bus);
-        let mut line = [0.0; BUS_CHUNK];
-        let length = self.to_line.process(bus, &mut line);
+        self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
+        self.prompts.mix(bus);
         let mut sent = 0;
-        for &sample in &line[..length] {
-            self.block[self.filled] = round(sample);
-            self.filled += 1;
-            if self.filled == LINE_BLOCK {
+        let mut rest = &bus[..];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BUS_BLOCK - self.filled));
+            self.block[self.filled..][..now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            rest = later;
+            if self.filled == BUS_BLOCK {
                 self.filled = 0;
-                sent += usize::from(self.push(stream));
+                sent += usize::from(self.push(stream.number));
             }
         }
         sent
@@ -258,7 +387,8 @@ impl Mic {
         let taken = self.uplink.push(Packet {
             stream,
             seq: self.seq,
-            payload: self.codec.encode(&self.block),
+            encoding: self.encoder.encoding(),
+            payload: self.encoder.encode(&self.block),
         });
         self.seq = self.seq.wrapping_add(1);
         self.stats.packets_out.add(1);
@@ -271,11 +401,16 @@ impl Mic {
 struct Speaker {
     downlink: DownlinkRx,
     stats: Arc<Stats>,
-    codec: Codec,
+    decoder: Decoder,
     channels: usize,
     per_bus: usize,
     playout: Playout,
+    /// Whether the visitor hears the callee.
+    joined: bool,
+    gate: Fade,
     tones: Player,
+    /// As configured, in dB.
+    volume_db: f32,
     volume: Gain,
     meter: Meter,
     to_card: Option<Raiser>,
@@ -296,12 +431,15 @@ impl Speaker {
         let per_bus = format.per_bus();
         Self {
             downlink,
-            codec: Codec::default(),
+            decoder: Decoder::new(),
             channels: usize::from(format.channels),
             per_bus,
             playout: Playout::new(&config.playout, Arc::clone(&stats)),
             stats,
-            tones: Player::new(config.tones),
+            joined: true,
+            gate: Fade::open(),
+            tones: Player::new(config.tones, config.prompts.clone()),
+            volume_db: config.speaker_volume_db,
             volume: Gain::new(config.speaker_volume_db.clamp(-40.0, 24.0)),
             meter: Meter::new(BUS_RATE),
             to_card: (per_bus == Raiser::FACTOR).then(Raiser::by_3),
@@ -312,15 +450,29 @@ impl Speaker {
         }
     }
 
-    fn receive(&mut self, stream: Option<u32>) {
+    fn start(&mut self, joined: bool) {
+        self.joined = joined;
+        self.gate.set(joined);
+        self.decoder.reset();
+        self.playout.start();
+    }
+
+    fn set_volume(&mut self, db: f32) {
+        self.volume.set((self.volume_db + db).clamp(-40.0, 24.0));
+    }
+
+    fn receive(&mut self, stream: Option<Stream>) {
+        let number = stream.map(|stream| stream.number);
         while let Some(packet) = self.downlink.pop() {
-            if Some(packet.stream) == stream {
-                let mut block = [0; LINE_BLOCK];
-                self.codec.decode(&packet.payload, &mut block);
-                self.playout.put(packet.seq, &block);
-            } else {
+            if Some(packet.stream) != number {
                 self.stats.other_stream.add(1);
+                continue;
             }
+            self.stats.packets_in.add(1);
+            let whole = self
+                .decoder
+                .decode(&packet, |block| self.playout.put(block));
+            self.stats.malformed.add(usize::from(!whole));
         }
     }
 
@@ -357,7 +509,8 @@ impl Speaker {
             0
         };
         if self.idle < FLUSHED {
-            self.playout.render(period, bus);
+            self.playout.render(period, bus, &mut self.decoder);
+            self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
             self.tones.mix(bus);
             self.volume.apply(bus);
         }
@@ -374,27 +527,43 @@ impl Speaker {
     }
 }
 
-/// A fixed factor; what it lifts above full scale is rounded off.
-struct Gain(f32);
+/// A factor; what it lifts above full scale is rounded off.
+struct Gain {
+    now: f32,
+    wanted: f32,
+}
 
 /// Where rounding off begins: -2.5 dBFS.
 const KNEE: f32 = 0.75 * FULL_SCALE;
 
 impl Gain {
     fn new(db: f32) -> Self {
-        Self(amplitude(db))
+        let factor = amplitude(db);
+        Self {
+            now: factor,
+            wanted: factor,
+        }
     }
 
-    fn apply(&self, samples: &mut [f32]) {
-        if self.0 == 1.0 {
+    fn set(&mut self, db: f32) {
+        self.wanted = amplitude(db);
+    }
+
+    fn apply(&mut self, samples: &mut [f32]) {
+        if self.now == 1.0 && self.wanted == 1.0 {
             return;
         }
+        // A new factor is reached within the piece, so that nothing clicks.
+        let step = (self.wanted - self.now) / samples.len() as f32;
         let mut peak = 0f32;
         for sample in &mut *samples {
-            *sample *= self.0;
+            self.now += step;
+            *sample *= self.now;
             peak = peak.max(sample.abs());
         }
-        if self.0 > 1.0 && peak > KNEE {
+        let most = self.now.max(self.wanted);
+        self.now = self.wanted;
+        if most > 1.0 && peak > KNEE {
             samples
                 .iter_mut()
                 .for_each(|sample| *sample = soft(*sample));
@@ -408,11 +577,4 @@ fn soft(sample: f32) -> f32 {
     let room = FULL_SCALE - KNEE;
     let bent = sample.abs().min(KNEE) + room * over / (over + room);
     bent.copysign(sample)
-}
-
-/// The nearest card sample; beyond full scale, the last there is.
-fn round(sample: f32) -> i16 {
-    // Adding first makes the cast, which cuts towards 0, a rounding; the call
-    // that rounds is a function of its own on many processors.
-    ((sample + (FULL_SCALE + 0.5)) as u16 ^ 0x8000) as i16
 }

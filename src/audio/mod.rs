@@ -1,11 +1,12 @@
 //! Samples in, samples out: everything between two sound cards and a line.
 //!
 //! ```text
-//!  microphone ─▶ mix, gain ─▶ 16 kHz ─▶ echo control ─▶ 8 kHz ─▶ encode ─▶ uplink
+//!  microphone ─▶ mix, gain ─▶ 16 kHz ─▶ echo control ─▶ prompts ─▶ encode ─▶ uplink
 //!                                            ▲
 //!                                            │ what is played
 //!                                            │
-//!  speaker ◀─ card rate ◀─ volume ◀─ tones ◀─┴─ drift ◀─ playout ◀─ decode ◀─ downlink
+//!  speaker ◀─ card rate ◀─ volume ◀─ tones ◀─┴─ drift ◀─ playout ◀─┬─ decode ◀─ downlink
+//!                                                        digits ◀──┘
 //! ```
 //!
 //! [`Engine`](engine::Engine) is the whole of it: the audio thread calls
@@ -17,20 +18,23 @@
 //! |---|---|
 //! | [`engine`] | joins the rest, once per period |
 //! | [`ring`] | the queues to and from the other threads |
-//! | [`codec`] | G.711 |
-//! | [`resample`] | between card rate, 16 kHz and 8 kHz |
+//! | [`codec`] | G.711, linear sound, Opus |
+//! | [`resample`] | between card rate, 16 kHz and the line's |
 //! | [`playout`] | puts packets back in order, decides when each is heard |
 //! | [`arrivals`] | how late packets come, and so how long to wait for them |
 //! | [`conceal`] | fills in for a packet that is not there |
 //! | [`drift`] | makes two clocks one, without a step |
 //! | [`echo`] | keeps the speaker out of the microphone |
 //! | [`tone`] | what the device itself says |
+//! | [`prompt`] | the installer's recordings in its place |
+//! | [`dtmf`] | the keys the callee presses |
 //! | [`level`] | loudness, and microphones that are dead |
 //! | [`stats`] | figures any thread may read |
 //!
 //! Units: samples are `f32` on the scale of the card, ±32 768; *card rate* is
-//! 16 or 48 kHz; the *bus* is 16 kHz, where echo control and tones work; the
-//! *line* is 8 kHz (ITU-T G.711).
+//! 16 or 48 kHz; the *bus* is 16 kHz, where all else works: wide enough for the
+//! best of the line's encodings; the *line* is what a packet is written at, 8,
+//! 16 or 24 kHz, and nobody's business but [`codec`]'s.
 //!
 //! Real time: whatever is called `new` allocates; nothing else does, and
 //! nothing locks or calls the system.
@@ -39,10 +43,12 @@ pub mod arrivals;
 pub mod codec;
 pub mod conceal;
 pub mod drift;
+pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod level;
 pub mod playout;
+pub mod prompt;
 pub mod resample;
 pub mod ring;
 pub mod stats;
@@ -52,12 +58,12 @@ pub use stats::{Snapshot, Stats};
 
 use crate::units::BLOCK_MS;
 
-/// Samples per second on the line.
+/// Samples per second on a telephone line (ITU-T G.711).
 pub const LINE_RATE: u32 = 8_000;
-/// Samples per second where echo control and tones work.
+/// Samples per second of everything between cards and codecs.
 pub const BUS_RATE: u32 = 16_000;
-/// Line samples in one block.
-pub const LINE_BLOCK: usize = (LINE_RATE * BLOCK_MS / 1000) as usize;
+/// Bus samples in one block.
+pub const BUS_BLOCK: usize = (BUS_RATE * BLOCK_MS / 1000) as usize;
 /// Most bus samples worked on in one go: 10 ms. Longer periods are cut.
 pub const BUS_CHUNK: usize = BUS_RATE as usize / 100;
 /// The loudest sample, on the scale of the card.
@@ -82,6 +88,8 @@ pub struct Config {
     pub echo: echo::Config,
     /// Which country's tones the visitor knows. Default Europe's.
     pub tones: tone::Style,
+    /// Recordings that are played in place of tones. Default none.
+    pub prompts: prompt::Prompts,
     /// How long packets may be waited for.
     pub playout: playout::Config,
 }
@@ -102,4 +110,11 @@ pub enum MicChannel {
 /// The factor that `db` stands for.
 pub(crate) fn amplitude(db: f32) -> f32 {
     10f32.powf(db / 20.0)
+}
+
+/// The nearest sample of 16 bits; beyond full scale, the last there is.
+pub(crate) fn round(sample: f32) -> i16 {
+    // Adding first makes the cast, which cuts towards 0, a rounding; the call
+    // that rounds is a function of its own on many processors.
+    ((sample + (FULL_SCALE + 0.5)) as u16 ^ 0x8000) as i16
 }

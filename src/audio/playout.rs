@@ -1,6 +1,6 @@
 //! Puts packets back in order and decides when each is heard.
 //!
-//! [`put`](Playout::put) for each packet off the line, then
+//! [`put`](Playout::put) for each block off the line, then
 //! [`render`](Playout::render) for each piece of a speaker's period. Time is
 //! what was rendered; a test turns it by rendering.
 //!
@@ -20,6 +20,9 @@
 //! - by more than 80 ms: left out at once, cross-faded where the voice
 //!   is alike on both sides.
 //!
+//! Concealment that a decoder has made for a packet that is missing is put like
+//! any other block, but says nothing about the line.
+//!
 //! When the block at the cursor is missing, sound is made up. If later blocks
 //! are there it counts as lost and the cursor moves on; if there are none, the
 //! line is dry and the cursor waits, which is how the delay grows. After a long
@@ -29,8 +32,7 @@
 //! only when the one 20 ms after it is as late. A number far from its turn
 //! means a new sender, unless as much time has passed: start over.
 //!
-//! Units: `cursor`, `end` and blocks in line samples, 8 kHz; delays in bus
-//! samples, 16 kHz.
+//! Units: bus samples, 16 kHz.
 //!
 //! Always true: blocks held lie in `cursor .. cursor + capacity`; no sample is
 //! heard twice; `render` never waits.
@@ -40,11 +42,12 @@
 use std::sync::Arc;
 
 use super::arrivals::Arrivals;
+use super::codec::{self, Decoder};
 use super::conceal::{Concealer, CrossFade, FADE};
 use super::drift::{self, Servo, Stretcher};
 use super::resample::dot;
 use super::stats::Stats;
-use super::{BUS_CHUNK, BUS_RATE, LINE_BLOCK};
+use super::{BUS_BLOCK, BUS_CHUNK, BUS_RATE};
 
 /// Settings of the playout buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +69,8 @@ impl Default for Config {
 /// Blocks held: 1.28 s, more than the downlink can bring at once. Of a longer
 /// backlog the newest are kept.
 const CAPACITY: i64 = 64;
-/// Line samples in a block.
-const BLOCK: i64 = LINE_BLOCK as i64;
+/// Samples in a block.
+const BLOCK: i64 = BUS_BLOCK as i64;
 /// A block further behind its turn is from a new sender: 3 s.
 const LATE_MAX: i64 = 150;
 /// So is a run of blocks behind their turn while nothing else comes: 200 ms.
@@ -76,8 +79,8 @@ const LATE_RUN: u32 = 10;
 const PAUSE_EXCESS: i64 = BUS_RATE as i64 / 40;
 /// A delay above target by more is shortened at once: 80 ms.
 const EXCESS: i64 = BUS_RATE as i64 * 80 / 1000;
-/// Line samples that are not worth skipping: 25 ms.
-const SLACK: i64 = PAUSE_EXCESS / 2;
+/// Samples that are not worth skipping: 25 ms.
+const SLACK: i64 = PAUSE_EXCESS;
 /// Longest wait for a burst to end: 500 ms.
 const BURST_MAX: i64 = BUS_RATE as i64 / 2;
 /// A burst goes on when more than this many blocks come within one.
@@ -88,17 +91,17 @@ const STEADY: i64 = BUS_RATE as i64 / 100;
 /// A block far ahead that comes sooner than the line can bring it is from a new
 /// sender: 200 ms before the quickest.
 const EARLY_MAX: i64 = BUS_RATE as i64 / 5;
-/// Line samples rendered in one go.
-const PIECE: i64 = BUS_CHUNK as i64 / 2;
+/// Samples rendered in one go.
+const PIECE: i64 = BUS_CHUNK as i64;
 /// How far around the wanted place a skip looks for a likeness: 5 ms.
-const LIKENESS: usize = 40;
+const LIKENESS: usize = 80;
 /// The share of the loudest recent block's energy below which a block counts
 /// as a pause: -20 dB.
 const PAUSE: f32 = 0.01;
 /// What is left of that loudest block's energy after another: half after 1.4 s.
 const LOUDEST_FADE: f32 = 0.99;
 /// The energy of a block that is a pause in any case: -56 dBFS.
-const QUIET: f32 = LINE_BLOCK as f32 * 50.0 * 50.0;
+const QUIET: f32 = BUS_BLOCK as f32 * 50.0 * 50.0;
 
 /// See the [module page](self).
 #[derive(Debug)]
@@ -139,23 +142,26 @@ impl Playout {
         self.buffer.mode == Mode::Off
     }
 
-    /// Takes in the block numbered `seq`, which wraps.
-    pub fn put(&mut self, seq: u32, samples: &[i16; LINE_BLOCK]) {
-        if !self.is_off() {
-            self.buffer.put(seq, samples);
+    /// Takes in a block.
+    pub fn put(&mut self, block: codec::Block<'_>) {
+        match (self.is_off(), block.made_up) {
+            (true, _) => {}
+            (false, false) => self.buffer.put(block),
+            (false, true) => self.buffer.fill_in(block),
         }
     }
 
     /// Fills at most [`BUS_CHUNK`] samples of the bus, as part of a period of
-    /// `period` bus samples.
-    pub fn render(&mut self, period: usize, bus: &mut [f32]) {
+    /// `period` bus samples. `decoder` is where the blocks come from; it may be
+    /// asked to carry on when there are no more.
+    pub fn render(&mut self, period: usize, bus: &mut [f32], decoder: &mut Decoder) {
         debug_assert!(bus.len() <= BUS_CHUNK);
         let drift = self.servo.drift();
         self.buffer.arrivals.pass(period, bus.len(), drift);
         self.buffer.choose();
         let speed = self.servo.steer(self.buffer.error() as f32, bus.len());
         self.stretcher
-            .process(speed, bus, |line| self.buffer.pull(line));
+            .process(speed, bus, |far| self.buffer.pull(far, decoder));
         self.buffer.now += bus.len() as i64;
         self.report(speed, bus.len());
     }
@@ -176,7 +182,8 @@ struct Block {
     seq: Option<i64>,
     arrived: i64,
     energy: f32,
-    samples: [i16; LINE_BLOCK],
+    made_up: bool,
+    samples: [i16; BUS_BLOCK],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +196,7 @@ enum Mode {
     Playing,
 }
 
-/// Blocks in, line samples out.
+/// Blocks in, samples out.
 #[derive(Debug)]
 struct Buffer {
     stats: Arc<Stats>,
@@ -205,7 +212,7 @@ struct Buffer {
     filling: bool,
     /// Blocks that came too late, one after the other.
     late_run: u32,
-    /// Bus samples rendered: the time of this part.
+    /// Samples rendered: the time of this part.
     now: i64,
     /// Blocks that came within 20 ms from `burst_from` on.
     burst: u32,
@@ -214,7 +221,7 @@ struct Buffer {
     burst_transit: i64,
     /// Whether that is what the first of those before took.
     settled: bool,
-    /// Line samples until the cursor moves.
+    /// Samples until the cursor moves.
     lead: usize,
     /// When the first block came after a long wait.
     resuming: Option<i64>,
@@ -231,7 +238,8 @@ impl Buffer {
             seq: None,
             arrived: 0,
             energy: 0.0,
-            samples: [0; LINE_BLOCK],
+            made_up: false,
+            samples: [0; BUS_BLOCK],
         };
         let longest = config.longest_wait_ms.clamp(40, 300) * BUS_RATE / 1000;
         Self {
@@ -281,9 +289,8 @@ impl Buffer {
         }
     }
 
-    fn put(&mut self, seq: u32, samples: &[i16; LINE_BLOCK]) {
-        self.stats.packets_in.add(1);
-        let seq = self.unwrap(seq);
+    fn put(&mut self, block: codec::Block<'_>) {
+        let seq = self.unwrap(block.seq);
         if self.newest.is_none() || self.is_new_sender(seq) {
             self.begin(seq);
         }
@@ -299,13 +306,26 @@ impl Buffer {
         if passed {
             self.stats.late.add(1);
         } else {
+            self.stats
+                .reordered
+                .add(usize::from(self.newest > Some(seq)));
             self.move_on((seq + 1 - CAPACITY) * BLOCK);
-            self.keep(seq, samples);
+            self.keep(seq, block);
+        }
+    }
+
+    /// Takes in concealment for a block behind the newest.
+    fn fill_in(&mut self, block: codec::Block<'_>) {
+        let seq = self.unwrap(block.seq);
+        let next = self.newest.is_some_and(|newest| seq == newest + 1);
+        if next && (seq + 1) * BLOCK > self.cursor {
+            self.move_on((seq + 1 - CAPACITY) * BLOCK);
+            self.keep(seq, block);
         }
     }
 
     fn count_burst(&mut self, transit: i64) {
-        if self.now - self.burst_from >= 2 * BLOCK {
+        if self.now - self.burst_from >= BLOCK {
             (self.burst, self.burst_from) = (0, self.now);
             self.settled = (transit - self.burst_transit).abs() <= STEADY;
             self.burst_transit = transit;
@@ -315,7 +335,7 @@ impl Buffer {
 
     /// Time less the time of the sound, for a block that comes now.
     fn transit(&self, seq: i64) -> i64 {
-        self.now - 2 * seq * BLOCK
+        self.now - seq * BLOCK
     }
 
     /// The number without its wrap, which lies next to the newest.
@@ -347,19 +367,17 @@ impl Buffer {
         self.newest = Some(seq);
     }
 
-    fn keep(&mut self, seq: i64, samples: &[i16; LINE_BLOCK]) {
-        let newest = self.newest.map_or(seq, |newest| newest.max(seq));
-        if seq < newest {
-            self.stats.reordered.add(1);
-        }
-        self.newest = Some(newest);
-        let energy: f32 = samples.iter().map(|&s| f32::from(s) * f32::from(s)).sum();
+    fn keep(&mut self, seq: i64, block: codec::Block<'_>) {
+        self.newest = self.newest.max(Some(seq));
+        let squares = block.samples.iter().map(|&s| f32::from(s) * f32::from(s));
+        let energy: f32 = squares.sum();
         self.loudest = energy.max(self.loudest * LOUDEST_FADE);
         self.blocks[index(seq)] = Block {
             seq: Some(seq),
             arrived: self.now,
             energy,
-            samples: *samples,
+            made_up: block.made_up,
+            samples: *block.samples,
         };
     }
 
@@ -368,15 +386,15 @@ impl Buffer {
         (block.seq == Some(seq)).then_some(block)
     }
 
-    /// The line sample after the last that has come.
+    /// The sample after the last that has come.
     fn end(&self) -> i64 {
         self.newest
             .map_or(self.cursor, |newest| (newest + 1) * BLOCK)
     }
 
-    /// How far the cursor runs behind the quickest packet, in bus samples.
+    /// How far the cursor runs behind the quickest packet.
     fn delay(&self) -> i64 {
-        self.now - 2 * self.cursor - self.arrivals.base()
+        self.now - self.cursor - self.arrivals.base()
     }
 
     /// By how much that is more than it should be.
@@ -408,7 +426,7 @@ impl Buffer {
         if self.arrivals.is_stalled() {
             self.arrivals.rebase();
         }
-        let due = (self.now - self.arrivals.base() - self.arrivals.target()) / 2;
+        let due = self.now - self.arrivals.base() - self.arrivals.target();
         if due + PIECE < self.cursor {
             return;
         }
@@ -429,7 +447,7 @@ impl Buffer {
             // Quicker ones are on their way, or were refused.
             return !self.settled;
         }
-        !self.heard && self.burst > BURST && self.now - self.burst_from < 2 * BLOCK
+        !self.heard && self.burst > BURST && self.now - self.burst_from < BLOCK
     }
 
     /// Leaves something out, if the delay has become too long.
@@ -438,7 +456,7 @@ impl Buffer {
         if excess <= PAUSE_EXCESS || (excess <= EXCESS && !self.in_pause()) {
             return;
         }
-        let to = (self.cursor + excess / 2).min(self.end() - BLOCK);
+        let to = (self.cursor + excess).min(self.end() - BLOCK);
         if to > self.cursor + BLOCK / 2 {
             self.skip(to);
         }
@@ -481,10 +499,11 @@ impl Buffer {
         let held = (!self.filling).then(|| self.read(self.cursor)).flatten();
         held.unwrap_or_else(|| {
             let mut made_up = [0.0; FADE];
-            if !self.filling {
+            // The decoder is not asked: it is behind what has come since.
+            if !self.filling || self.concealer.is_decoded() {
                 self.concealer.begin();
             }
-            self.concealer.make(&mut made_up);
+            self.concealer.repeat(&mut made_up);
             made_up
         })
     }
@@ -499,10 +518,10 @@ impl Buffer {
         Some(samples)
     }
 
-    /// Fills `line` with what is heard next.
-    fn pull(&mut self, line: &mut [f32]) {
+    /// Fills `far` with what is heard next.
+    fn pull(&mut self, far: &mut [f32], decoder: &mut Decoder) {
         let mut now = self.now;
-        let mut rest = line;
+        let mut rest = far;
         while !rest.is_empty() {
             let left = match self.lead {
                 0 => (BLOCK - self.cursor.rem_euclid(BLOCK)) as usize,
@@ -511,25 +530,25 @@ impl Buffer {
             let (piece, later) = rest.split_at_mut(left.min(rest.len()));
             match self.mode {
                 Mode::Off => piece.fill(0.0),
-                Mode::Waiting => self.make_up(piece),
+                Mode::Waiting => self.make_up(piece, decoder),
                 Mode::Playing if self.lead > 0 => {
-                    self.make_up(piece);
+                    self.make_up(piece, decoder);
                     self.lead -= piece.len();
                 }
-                Mode::Playing => self.play(now, piece),
+                Mode::Playing => self.play(now, piece, decoder),
             }
             self.fade.apply(piece);
             self.concealer.hear(piece);
-            now += 2 * piece.len() as i64;
+            now += piece.len() as i64;
             rest = later;
         }
     }
 
     /// Plays within the block at the cursor.
-    fn play(&mut self, now: i64, piece: &mut [f32]) {
+    fn play(&mut self, now: i64, piece: &mut [f32], decoder: &mut Decoder) {
         let (seq, at) = (self.cursor.div_euclid(BLOCK), self.cursor.rem_euclid(BLOCK));
         if self.block(seq).is_none() {
-            self.make_up(piece);
+            self.make_up(piece, decoder);
             if self.end() > self.cursor {
                 self.cursor += piece.len() as i64;
             } else {
@@ -547,20 +566,26 @@ impl Buffer {
         for (sample, &held) in piece.iter_mut().zip(samples) {
             *sample = f32::from(held);
         }
-        if at == 0 || !self.heard {
-            let waited = (now - block.arrived) as usize + drift::DELAY;
+        if block.made_up {
+            self.stats.concealed.add(piece.len());
+        } else if at == 0 || !self.heard {
+            let waited = (now - block.arrived) as usize + drift::DELAY + decoder.delay();
             self.stats.delayed(waited);
         }
         self.heard = true;
         self.cursor += piece.len() as i64;
     }
 
-    fn make_up(&mut self, piece: &mut [f32]) {
-        if !self.filling {
+    fn make_up(&mut self, piece: &mut [f32], decoder: &mut Decoder) {
+        // Only there is the decoder where the listener is.
+        let dry = self.end() <= self.cursor;
+        if !self.filling && dry && decoder.can_carry_on() {
+            self.concealer.begin_decoded();
+        } else if !self.filling || (self.concealer.is_decoded() && !dry) {
             self.concealer.begin();
         }
         self.filling = true;
-        self.concealer.make(piece);
+        self.concealer.make(piece, decoder);
         if self.heard {
             self.stats.concealed.add(piece.len());
         }

@@ -1,20 +1,25 @@
-//! Between the rates of card, bus and line: 48, 16 and 8 kHz.
+//! Between the rates of card, bus and line: 48, 16 and 8 or 24 kHz.
 //!
 //! Each step is a finite impulse response filter cut into phases, so that no
 //! product is computed that would be thrown away (a Kaiser-windowed sinc):
 //!
 //! ```text
-//!  microphone 48 ──▶ Decimator 3 ──▶ 16 ──▶ Decimator 2 ──▶ 8 line
-//!  speaker    48 ◀── Raiser 3    ◀── 16 ◀── drift::Stretcher ◀── 8 line
+//!  microphone 48 ──▶ 16 ──┬──────▶ 16 line: L16, OPUS
+//!                   (bus) ├──▶ 8, 24 line: PCMU, PCMA, L16
+//!                         │
+//!  speaker    48 ◀── 16 ◀─┴─ playout, drift ◀─┬─ 16 line
+//!                                             └─ 16 ◀── 8, 24 line
 //! ```
 //!
-//! 8 to 48 kHz is both steps. The way from line to bus is in
-//! [`drift`](super::drift), since that ratio is never quite 2.
+//! 8 to 48 kHz is both steps. What makes two clocks one is in
+//! [`drift`](super::drift), since that ratio is never quite 1.
 //!
 //! | step | taps | delay | flat within 0.1 dB | images and aliases |
 //! |---|---|---|---|---|
-//! | 48 to 16, 16 to 48 | 72 at 48 kHz | 0.74 ms | to 6.4 kHz | -75 dB from 9.6 kHz |
+//! | 48 to 16, 16 to 48, 16 to 24 | 72 at 48 kHz | 0.74 ms | to 6.4 kHz | -75 dB from 9.6 kHz |
+//! | 24 to 16 | 80 at 48 kHz | 0.82 ms | to 6.4 kHz | -75 dB from 9.6 kHz |
 //! | 16 to 8 | 64 at 16 kHz | 1.97 ms | to 3.4 kHz | -65 dB from 4.6 kHz |
+//! | 8 to 16 | 48 at 16 kHz | 1.47 ms | to 3.4 kHz | -50 dB from 4.6 kHz |
 //!
 //! Real time: bounded work; only `new` allocates.
 
@@ -111,59 +116,96 @@ impl History {
     }
 }
 
-/// Takes every `factor`th sample of what is left below half the new rate.
+/// Changes the rate by a ratio of small numbers: of the samples that would lie
+/// at the common multiple of both rates, only those wanted are computed.
 #[derive(Debug)]
-pub struct Decimator {
-    taps: Box<[f32]>,
+pub struct Resampler {
+    /// Coefficients by where an output lies between two inputs; the newest
+    /// sample meets the last.
+    phases: Box<[Box<[f32]>]>,
     history: History,
-    factor: usize,
-    /// Input samples until the next output.
-    wait: usize,
+    down: usize,
+    /// Where the next output lies, in parts of an input sample.
+    next: usize,
 }
 
-impl Decimator {
+impl Resampler {
     /// From 48 to 16 kHz.
     #[must_use]
-    pub fn by_3() -> Self {
-        Self::new(3, &low_pass(72, 8.0 / 48.0, 7.4))
+    pub fn from_48_to_16() -> Self {
+        Self::new(1, 3, &low_pass(72, 8.0 / 48.0, 7.4))
     }
 
     /// From 16 to 8 kHz.
     #[must_use]
-    pub fn by_2() -> Self {
-        Self::new(2, &low_pass(64, 4.0 / 16.0, 6.4))
+    pub fn from_16_to_8() -> Self {
+        Self::new(1, 2, &low_pass(64, 4.0 / 16.0, 6.4))
     }
 
-    fn new(factor: usize, taps: &[f64]) -> Self {
+    /// From 8 to 16 kHz.
+    #[must_use]
+    pub fn from_8_to_16() -> Self {
+        Self::new(2, 1, &low_pass(48, 4.0 / 16.0, 5.0))
+    }
+
+    /// From 24 to 16 kHz.
+    #[must_use]
+    pub fn from_24_to_16() -> Self {
+        Self::new(2, 3, &low_pass(80, 8.0 / 48.0, 7.4))
+    }
+
+    /// From 16 to 24 kHz.
+    #[must_use]
+    pub fn from_16_to_24() -> Self {
+        Self::new(3, 2, &low_pass(72, 8.0 / 48.0, 7.4))
+    }
+
+    /// `up` outputs for each `down` inputs, by a low-pass at `up` times the
+    /// rate of the input.
+    fn new(up: usize, down: usize, taps: &[f64]) -> Self {
+        let length = taps.len() / up;
+        debug_assert!(length % LANES == 0 && taps.len() == length * up);
+        let phase = |phase: usize| {
+            let newest_last = (0..length).rev().map(|n| taps[phase + n * up]);
+            newest_last.map(|c| (c * up as f64) as f32).collect()
+        };
         Self {
-            taps: taps.iter().map(|&c| c as f32).collect(),
-            history: History::new(taps.len() - 1, INPUT_MAX),
-            factor,
-            wait: factor - 1,
+            phases: (0..up).map(phase).collect(),
+            history: History::new(length - 1, INPUT_MAX),
+            down,
+            next: down - 1,
         }
     }
 
     /// Filters at most [`INPUT_MAX`] samples; returns how many came out.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> usize {
+        let up = self.phases.len();
         let samples = self
             .history
             .extend(input.len(), |new| new.copy_from_slice(input));
         let mut made = 0;
-        let mut at = self.wait;
-        while at < input.len() {
-            output[made] = dot(&samples[at..], &self.taps);
+        let mut at = self.next;
+        while at < input.len() * up {
+            output[made] = dot(&samples[at / up..], &self.phases[at % up]);
             made += 1;
-            at += self.factor;
+            at += self.down;
         }
-        self.wait = at - input.len();
+        self.next = at - input.len() * up;
         self.history.settle(input.len());
         made
+    }
+
+    /// How much later sound comes out, in whole outputs.
+    #[must_use]
+    pub fn delay(&self) -> usize {
+        let taps = self.phases.len() * self.phases[0].len();
+        (taps - 1) / 2 / self.down
     }
 
     /// Forgets the past.
     pub fn clear(&mut self) {
         self.history.clear();
-        self.wait = self.factor - 1;
+        self.next = self.down - 1;
     }
 }
 
@@ -263,13 +305,13 @@ mod tests {
         20.0 * ratio.log10()
     }
 
-    /// A second of `input` through a decimator in periods of all lengths;
+    /// A second of `input` through a resampler in periods of all lengths;
     /// without the first 100 ms, in which the filter fills.
-    fn decimate(mut decimator: Decimator, input: &[f32]) -> Vec<f32> {
-        let (mut output, mut out, mut rest) = (vec![], [0.0; INPUT_MAX], input);
+    fn resample(mut resampler: Resampler, input: &[f32]) -> Vec<f32> {
+        let (mut output, mut out, mut rest) = (vec![], [0.0; 2 * INPUT_MAX], input);
         for length in (1..=INPUT_MAX).cycle() {
             let (now, later) = rest.split_at(length.min(rest.len()));
-            let made = decimator.process(now, &mut out);
+            let made = resampler.process(now, &mut out);
             output.extend_from_slice(&out[..made]);
             rest = later;
             if rest.is_empty() {
@@ -295,22 +337,35 @@ mod tests {
     }
 
     #[test]
-    fn speech_passes_the_decimators_unchanged() {
-        for frequency in [200.0, 1000.0, 2000.0, 3000.0, 3400.0] {
-            let out = decimate(Decimator::by_3(), &sine(frequency, 48e3, 48_000));
-            let (level, rest) = split(&out, frequency, 16e3);
-            assert!(
-                db(level / 1e4).abs() < 0.1,
-                "48 to 16, {frequency}: {level}"
-            );
-            assert!(db(rest / 1e4) < -75.0, "48 to 16, {frequency}: {rest}");
-            let out = decimate(Decimator::by_2(), &sine(frequency, 16e3, 16_000));
-            let (level, rest) = split(&out, frequency, 8e3);
-            assert!(
-                db(level / 1e4).abs() < 0.15,
-                "16 to 8, {frequency}: {level}"
-            );
-            assert!(db(rest / 1e4) < -75.0, "16 to 8, {frequency}: {rest}");
+    fn speech_passes_unchanged() {
+        let steps: [(fn() -> Resampler, usize, usize); 5] = [
+            (Resampler::from_48_to_16, 48_000, 16_000),
+            (Resampler::from_24_to_16, 24_000, 16_000),
+            (Resampler::from_16_to_24, 16_000, 24_000),
+            (Resampler::from_16_to_8, 16_000, 8_000),
+            (Resampler::from_8_to_16, 8_000, 16_000),
+        ];
+        for (step, from, to) in steps {
+            // Images of what is flat lie where the slope has ended.
+            let narrow = from.min(to) == 8000;
+            let (highest, depth) = if narrow {
+                (3400.0, -50.0)
+            } else {
+                (6400.0, -72.0)
+            };
+            for frequency in [
+                200.0, 1000.0, 2000.0, 3000.0, 3400.0, 5000.0, 6000.0, 6400.0,
+            ] {
+                if frequency > highest {
+                    continue;
+                }
+                let what = format!("{from} to {to}, {frequency}");
+                let out = resample(step(), &sine(frequency, from as f64, from));
+                assert_eq!(out.len(), to - to / 10, "{what}");
+                let (level, rest) = split(&out, frequency, to as f64);
+                assert!(db(level / 1e4).abs() < 0.15, "{what}: {level}");
+                assert!(db(rest / 1e4) < depth, "{what}: {}", db(rest / 1e4));
+            }
         }
     }
 
@@ -318,18 +373,33 @@ mod tests {
     fn nothing_folds_into_the_speech() {
         let peak = |out: Vec<f32>| out.iter().fold(0f32, |peak, s| peak.max(s.abs()));
         for frequency in [9600.0, 12_000.0, 15_000.0, 16_000.0, 20_000.0, 23_000.0] {
-            let out = peak(decimate(Decimator::by_3(), &sine(frequency, 48e3, 48_000)));
+            let out = peak(resample(
+                Resampler::from_48_to_16(),
+                &sine(frequency, 48e3, 48_000),
+            ));
             assert!(
                 db(f64::from(out) / 1e4) < -72.0,
                 "48 to 16, {frequency}: {out}"
             );
         }
         for frequency in [4600.0, 5000.0, 6000.0, 7900.0] {
-            let out = peak(decimate(Decimator::by_2(), &sine(frequency, 16e3, 16_000)));
+            let out = peak(resample(
+                Resampler::from_16_to_8(),
+                &sine(frequency, 16e3, 16_000),
+            ));
             assert!(
                 db(f64::from(out) / 1e4) < -60.0,
                 "16 to 8, {frequency}: {out}"
             );
+        }
+    }
+
+    #[test]
+    fn what_the_bus_cannot_carry_does_not_fold_into_it() {
+        for frequency in [9600.0, 10_500.0, 11_900.0] {
+            let out = resample(Resampler::from_24_to_16(), &sine(frequency, 24e3, 24_000));
+            let peak = out.iter().fold(0f32, |peak, s| peak.max(s.abs()));
+            assert!(db(f64::from(peak) / 1e4) < -70.0, "{frequency}: {peak}");
         }
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!  capture ─▶ Uplink   ─▶ socket     10 packets, 200 ms
 //!  render  ◀─ Downlink ◀─ socket     50 packets, 1 s
-//!  engine  ◀─ Commands ◀─ daemon     16
+//!  engine  ─▶ Events   ─▶ socket     32
+//!  engine  ◀─ Commands ◀─ daemon     32
 //! ```
 //!
 //! Each is a lock-free queue with one end on each side. A full one refuses the
@@ -21,10 +22,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use heapless::Vec;
 use heapless::spsc::{Consumer, Producer, Queue};
 
-use crate::units::BLOCK_MS;
+use super::engine::{Command, EngineEvent};
+use crate::units::{BLOCK_MS, Encoding};
 
-/// Most bytes of one packet: 20 ms of PCMU or PCMA.
-pub const PAYLOAD_MAX: usize = 160;
+/// Most bytes of one packet: the longest frame of Opus (RFC 6716 §3.2.1). The
+/// largest of the others are the 960 of 20 ms of linear sound at 24 kHz.
+pub const PAYLOAD_MAX: usize = 1275;
 /// Packets the uplink holds: 200 ms.
 pub const UPLINK_PACKETS: usize = 10;
 /// Packets the downlink holds: 1 s.
@@ -32,15 +35,21 @@ pub const DOWNLINK_PACKETS: usize = 50;
 /// Packets older than this never reach the socket: 100 ms.
 pub const UPLINK_STALE: u32 = 100 / BLOCK_MS;
 /// Commands that may wait for the engine.
-pub const COMMANDS: usize = 16;
+pub const COMMANDS: usize = 32;
+/// Events that may wait for the media runtime: a digit takes 65 ms at least, so
+/// 2 s of them.
+pub const EVENTS: usize = 32;
 
-/// The encoded sound of one block.
+/// The encoded sound of one block. Opus from the far end holds what it holds,
+/// 2.5 to 120 ms (RFC 6716 §3.2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// The media stream it belongs to, as [`super::engine::Command::Connect`] named it.
     pub stream: u32,
-    /// Its place in the stream, in blocks.
+    /// Its place in the stream, in blocks: the one it begins in.
     pub seq: u32,
+    /// How the samples are written.
+    pub encoding: Encoding,
     /// The encoded samples.
     pub payload: Vec<u8, PAYLOAD_MAX>,
 }
@@ -130,27 +139,55 @@ impl DownlinkRx {
 /// Makes the queue of commands to the engine.
 #[must_use]
 pub fn commands() -> (CommandTx, CommandRx) {
-    let (tx, rx) = leak::<super::engine::Command, { COMMANDS + 1 }>();
+    let (tx, rx) = leak::<Command, { COMMANDS + 1 }>();
     (CommandTx(tx), CommandRx(rx))
 }
 
 /// The daemon's end of the commands.
-pub struct CommandTx(Producer<'static, super::engine::Command>);
+pub struct CommandTx(Producer<'static, Command>);
 
 impl CommandTx {
     /// Asks something of the engine; `false` when the audio thread has stopped
     /// taking commands and this one is lost.
-    pub fn push(&mut self, command: super::engine::Command) -> bool {
+    pub fn push(&mut self, command: Command) -> bool {
         self.0.enqueue(command).is_ok()
     }
 }
 
 /// The audio thread's end of the commands.
-pub struct CommandRx(Consumer<'static, super::engine::Command>);
+pub struct CommandRx(Consumer<'static, Command>);
 
 impl CommandRx {
     /// The next command.
-    pub fn pop(&mut self) -> Option<super::engine::Command> {
+    pub fn pop(&mut self) -> Option<Command> {
+        self.0.dequeue()
+    }
+}
+
+/// Makes the queue of what the engine found.
+#[must_use]
+pub fn events() -> (EventTx, EventRx) {
+    let (tx, rx) = leak::<EngineEvent, { EVENTS + 1 }>();
+    (EventTx(tx), EventRx(rx))
+}
+
+/// The audio thread's end of the events.
+pub struct EventTx(Producer<'static, EngineEvent>);
+
+impl EventTx {
+    /// Tells the media runtime; `false` when the queue is full and the event is
+    /// lost.
+    pub fn push(&mut self, event: EngineEvent) -> bool {
+        self.0.enqueue(event).is_ok()
+    }
+}
+
+/// The media runtime's end of the events, to be read whenever it is woken.
+pub struct EventRx(Consumer<'static, EngineEvent>);
+
+impl EventRx {
+    /// The next event.
+    pub fn pop(&mut self) -> Option<EngineEvent> {
         self.0.dequeue()
     }
 }

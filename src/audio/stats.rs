@@ -15,8 +15,8 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::BUS_RATE;
 use super::level::Level;
-use super::{BUS_RATE, LINE_RATE};
 
 /// Bins of the histogram of playout delays: 1 ms each, the last is "or more".
 pub const DELAY_BINS: usize = 256;
@@ -65,6 +65,8 @@ pub struct Stats {
     pub(super) uplink_refused: Count,
     pub(super) packets_in: Count,
     pub(super) other_stream: Count,
+    pub(super) events_lost: Count,
+    pub(super) malformed: Count,
     pub(super) late: Count,
     pub(super) duplicates: Count,
     pub(super) reordered: Count,
@@ -91,6 +93,8 @@ impl Default for Stats {
             uplink_refused: Count::default(),
             packets_in: Count::default(),
             other_stream: Count::default(),
+            events_lost: Count::default(),
+            malformed: Count::default(),
             late: Count::default(),
             duplicates: Count::default(),
             reordered: Count::default(),
@@ -114,7 +118,7 @@ impl Stats {
     /// Everything as it is now. Any thread.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let ms = |count: &Count, rate: u32| count.read() * 1000 / u64::from(rate);
+        let ms = |count: &Count| count.read() * 1000 / u64::from(BUS_RATE);
         Snapshot {
             captured: self.captured.read(),
             rendered: self.rendered.read(),
@@ -122,13 +126,15 @@ impl Stats {
             uplink_refused: self.uplink_refused.read(),
             packets_in: self.packets_in.read(),
             other_stream: self.other_stream.read(),
+            events_lost: self.events_lost.read(),
+            malformed: self.malformed.read(),
             late: self.late.read(),
             duplicates: self.duplicates.read(),
             reordered: self.reordered.read(),
             restarts: self.restarts.read(),
-            concealed_ms: ms(&self.concealed, LINE_RATE),
-            skipped_ms: ms(&self.skipped, LINE_RATE),
-            stretched_ms: ms(&self.stretched, BUS_RATE),
+            concealed_ms: ms(&self.concealed),
+            skipped_ms: ms(&self.skipped),
+            stretched_ms: ms(&self.stretched),
             mic_silent: self.mic_silent.read(),
             mic_stuck: self.mic_stuck.read(),
             mic: self.mic.read(),
@@ -172,6 +178,10 @@ pub struct Snapshot {
     pub packets_in: u64,
     /// Packets dropped because they were of another stream.
     pub other_stream: u64,
+    /// Events the media runtime did not fetch in time.
+    pub events_lost: u64,
+    /// Packets that could not be decoded, or only in part.
+    pub malformed: u64,
     /// Packets whose turn had passed.
     pub late: u64,
     /// Packets that were there already.
@@ -222,6 +232,8 @@ impl Snapshot {
             uplink_refused: self.uplink_refused - earlier.uplink_refused,
             packets_in: self.packets_in - earlier.packets_in,
             other_stream: self.other_stream - earlier.other_stream,
+            events_lost: self.events_lost - earlier.events_lost,
+            malformed: self.malformed - earlier.malformed,
             late: self.late - earlier.late,
             duplicates: self.duplicates - earlier.duplicates,
             reordered: self.reordered - earlier.reordered,

@@ -1,7 +1,8 @@
-//! What the device itself says to the visitor, made from sines.
+//! What the device itself says to the visitor or the callee, made from sines.
 //!
 //! ```text
-//!  Tone ─▶ pattern: segments of 0 to 2 frequencies ─▶ oscillators ─▶ envelope ─▶ bus
+//!  Cue ─┬▶ pattern: segments of 0 to 2 frequencies ─▶ oscillators ─┬▶ envelope ─▶ bus
+//!       └▶ the installer's recording, if there is one ─────────────┘
 //! ```
 //!
 //! Telephone tones are those of the visitor's country, since they are known
@@ -23,15 +24,22 @@
 //! | `Limited` | 425 Hz 500/500 ms, 4 times | 480+620 Hz | E.180 busy tone |
 //! | `Warning` | 1400 Hz 150 ms, twice | same | E.182 warning tone |
 //! | `Ended` | 660, 440 Hz 120 ms each | same | own |
+//! | `Chime` | 659 Hz 500 ms, 523 Hz 700 ms, every 3 s | same | own: a door bell |
+//! | `Opened` | 523, 659, 784 Hz 90 ms each | same | own |
+//! | to the callee: `Confirm` | 880 Hz 120 ms, twice every 3 s | same | own |
+//! | to the callee: `RingBack` | as `Ringing` | | E.180 ringing tone |
+//! | to the callee: `DoorOpened` | as `Opened` | | own |
 //!
 //! Always true: the level is -20 dBFS rms at most, so a speaker set for speech
-//! does not frighten; each segment and each change of tone goes through a ramp
+//! does not frighten, but a recording keeps its own; each segment and each change of tone goes through a ramp
 //! of [`RAMP_MS`], so nothing clicks.
 //!
 //! Real time: bounded work, no allocation.
 
 use std::f32::consts::{SQRT_2, TAU};
+use std::sync::Arc;
 
+use super::prompt::{Cue, FarPrompt, PAUSE_MS, Prompts};
 use super::{BUS_RATE, FULL_SCALE};
 
 /// How long a tone takes from nothing to its level, and back.
@@ -66,6 +74,57 @@ pub enum Tone {
     Warning,
     /// The call ended as it should.
     Ended,
+    /// Somebody calls the station, until it answers.
+    Chime,
+    /// The door was opened. Mixed over the speech.
+    Opened,
+}
+
+impl Tone {
+    /// All that sound.
+    pub const ALL: [Self; 13] = [
+        Self::Pressed,
+        Self::Dialing,
+        Self::Ringing,
+        Self::Answered,
+        Self::Busy,
+        Self::Reconnecting,
+        Self::Failed,
+        Self::Offline,
+        Self::Limited,
+        Self::Warning,
+        Self::Ended,
+        Self::Chime,
+        Self::Opened,
+    ];
+
+    /// The name of its recording, without the ending of the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Pressed => "pressed",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Answered => "answered",
+            Self::Busy => "busy",
+            Self::Reconnecting => "reconnecting",
+            Self::Failed => "failed",
+            Self::Offline => "offline",
+            Self::Limited => "limited",
+            Self::Warning => "warning",
+            Self::Ended => "ended",
+            Self::Chime => "chime",
+            Self::Opened => "opened",
+        }
+    }
+
+    /// Whether it is left out in quiet hours: it says what the lamp says too, and
+    /// to whoever sleeps near by.
+    #[must_use]
+    pub fn is_hushed(self) -> bool {
+        matches!(self, Self::Pressed | Self::Chime)
+    }
 }
 
 /// Whose telephone tones are used.
@@ -109,7 +168,19 @@ impl Pattern {
     }
 }
 
-fn pattern(tone: Tone, style: Style) -> Pattern {
+fn pattern(cue: Cue, style: Style) -> Pattern {
+    match cue {
+        Cue::Tone(tone) => tone_pattern(tone, style),
+        Cue::Far(FarPrompt::Confirm) => Pattern::repeated(
+            &[(&[880.0], 120), (&[], 120), (&[880.0], 120), (&[], 2640)],
+            0,
+        ),
+        Cue::Far(FarPrompt::RingBack) => tone_pattern(Tone::Ringing, style),
+        Cue::Far(FarPrompt::DoorOpened) => tone_pattern(Tone::Opened, style),
+    }
+}
+
+fn tone_pattern(tone: Tone, style: Style) -> Pattern {
     use Style::{Europe, NorthAmerica};
     match (tone, style) {
         (Tone::Silence, _) => Pattern::once(&[]),
@@ -155,6 +226,11 @@ fn pattern(tone: Tone, style: Style) -> Pattern {
             ..Pattern::repeated(&[(&[1400.0], 150), (&[], 100)], 2)
         },
         (Tone::Ended, _) => Pattern::once(&[(&[660.0], 120), (&[440.0], 120)]),
+        (Tone::Chime, _) => Pattern::repeated(&[(&[659.0], 500), (&[523.0], 700), (&[], 1800)], 0),
+        (Tone::Opened, _) => Pattern {
+            mixed: true,
+            ..Pattern::once(&[(&[523.0], 90), (&[659.0], 90), (&[784.0], 90)])
+        },
     }
 }
 
@@ -181,17 +257,64 @@ impl Oscillator {
     }
 }
 
-/// Plays tones into the bus. See the [module page](self).
+/// What is played: a pattern, or a recording with its meaning.
+#[derive(Debug, Clone)]
+struct Piece {
+    cue: Cue,
+    pattern: Pattern,
+    recording: Option<Arc<[i16]>>,
+}
+
+impl Piece {
+    /// Goes on until another is played.
+    fn is_endless(&self) -> bool {
+        self.pattern.times == 0
+    }
+
+    /// How often its segments are played; 0 is for ever.
+    fn times(&self) -> u32 {
+        match self.recording {
+            // Said once, words need not be repeated.
+            Some(_) => self.pattern.times.min(1),
+            None => self.pattern.times,
+        }
+    }
+
+    /// The length of a segment in samples; `None` behind the last.
+    fn length(&self, segment: usize) -> Option<u32> {
+        let samples = |ms: u32| ms * BUS_RATE / 1000;
+        match (&self.recording, segment) {
+            (Some(recording), 0) => Some(recording.len() as u32),
+            (Some(_), 1) if self.is_endless() => Some(samples(PAUSE_MS)),
+            (Some(_), _) => None,
+            (None, _) => {
+                let (_, ms) = self.pattern.segments.get(segment)?;
+                Some(samples(*ms))
+            }
+        }
+    }
+
+    /// The notes of a segment.
+    fn oscillators(&self, segment: usize) -> [Option<Oscillator>; 2] {
+        let notes = match self.recording {
+            Some(_) => &[],
+            None => self.pattern.segments.get(segment).map_or(&[][..], |s| s.0),
+        };
+        [0, 1].map(|n| notes.get(n).copied().map(Oscillator::new))
+    }
+}
+
+/// Plays sounds into the bus. See the [module page](self).
 #[derive(Debug)]
 pub struct Player {
     style: Style,
-    /// The tone that was begun last.
-    tone: Tone,
-    pattern: Pattern,
-    /// The tone that waits for the ramp of the present one.
-    pending: Option<Tone>,
-    /// The endless tone that goes on after a mixed one.
-    interrupted: Option<Tone>,
+    prompts: Prompts,
+    /// What was begun last.
+    piece: Piece,
+    /// What waits for the ramp of the present one.
+    pending: Option<Cue>,
+    /// What goes on after a mixed one.
+    interrupted: Option<Cue>,
     /// The present segment; past the last one when nothing plays.
     segment: usize,
     round: u32,
@@ -200,17 +323,24 @@ pub struct Player {
     oscillators: [Option<Oscillator>; 2],
     /// Where the ramp is, 0 to 1.
     ramp: f32,
-    speech: Gain,
+    speech: Fade,
+    /// Whether a round has come to its end.
+    over: bool,
 }
 
 impl Player {
     /// A player that is silent.
     #[must_use]
-    pub fn new(style: Style) -> Self {
+    pub fn new(style: Style, prompts: Prompts) -> Self {
+        let cue = Cue::Tone(Tone::Silence);
         Self {
             style,
-            tone: Tone::Silence,
-            pattern: pattern(Tone::Silence, style),
+            prompts,
+            piece: Piece {
+                cue,
+                pattern: pattern(cue, style),
+                recording: None,
+            },
             pending: None,
             interrupted: None,
             segment: 0,
@@ -218,29 +348,52 @@ impl Player {
             left: 0,
             oscillators: [None; 2],
             ramp: 0.0,
-            speech: Gain(1.0),
+            speech: Fade::open(),
+            over: false,
         }
     }
 
-    /// Plays `tone` in place of the present one. An endless tone goes on after
+    /// Plays `cue` in place of the present one. An endless one goes on after
     /// one that is mixed: a press while it rings does not end the ring-back.
-    pub fn play(&mut self, tone: Tone) {
-        let present = self.pending.unwrap_or(self.tone);
-        if !pattern(tone, self.style).mixed {
+    pub fn play(&mut self, cue: impl Into<Cue>) {
+        let cue = cue.into();
+        let present = self.present();
+        if !pattern(cue, self.style).mixed {
             self.interrupted = None;
         } else if pattern(present, self.style).times == 0 {
             self.interrupted = Some(present);
         }
-        self.pending = Some(tone);
+        self.pending = Some(cue);
+    }
+
+    /// Falls silent at once: whoever listened is gone.
+    pub fn reset(&mut self) {
+        self.pending = None;
+        self.interrupted = None;
+        self.begin(Cue::Tone(Tone::Silence));
+        self.speech = Fade::open();
+        self.over = false;
+    }
+
+    /// What was asked for last.
+    #[must_use]
+    pub fn present(&self) -> Cue {
+        self.pending.unwrap_or(self.piece.cue)
     }
 
     /// Whether there is nothing to add to the speech and nothing to take away.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.pending.is_none() && !self.sounding() && self.speech.0 == 1.0
+        self.pending.is_none() && !self.sounding() && self.speech.is_open()
     }
 
-    /// Puts the tone over, or in place of, the speech in `bus`.
+    /// Whether a cue was played to its end, its pause included, since this was
+    /// last asked.
+    pub fn take_over(&mut self) -> bool {
+        std::mem::take(&mut self.over)
+    }
+
+    /// Puts the sound over, or in place of, the speech in `bus`.
     pub fn mix(&mut self, bus: &mut [f32]) {
         if self.is_idle() {
             return;
@@ -256,49 +409,50 @@ impl Player {
     }
 
     fn sounding(&self) -> bool {
-        self.segment < self.pattern.segments.len()
+        self.piece.length(self.segment).is_some()
     }
 
-    /// Goes on to the next segment or tone, if it is time.
+    /// Goes on to the next segment or cue, if it is time.
     fn turn_over(&mut self) {
-        if let Some(tone) = self
+        if let Some(cue) = self
             .pending
             .filter(|_| self.ramp == 0.0 || !self.sounding())
         {
             self.pending = None;
-            self.begin(tone);
+            self.begin(cue);
         }
         while self.sounding() && self.left == 0 {
             self.enter(self.segment + 1);
         }
         let over = !self.sounding() && self.pending.is_none();
-        if let Some(tone) = self.interrupted.take_if(|_| over) {
-            self.begin(tone);
+        if let Some(cue) = self.interrupted.take_if(|_| over) {
+            self.begin(cue);
         }
     }
 
-    fn begin(&mut self, tone: Tone) {
-        self.tone = tone;
-        self.pattern = pattern(tone, self.style);
+    fn begin(&mut self, cue: Cue) {
+        self.piece = Piece {
+            cue,
+            pattern: pattern(cue, self.style),
+            recording: self.prompts.of(cue).cloned(),
+        };
         self.round = 0;
         self.enter(0);
     }
 
     fn enter(&mut self, segment: usize) {
         self.segment = segment;
-        if segment == self.pattern.segments.len() {
+        if segment > 0 && self.piece.length(segment).is_none() {
             self.round += 1;
-            if self.pattern.times != 0 && self.round == self.pattern.times {
+            self.over = true;
+            if self.piece.times() != 0 && self.round == self.piece.times() {
                 return;
             }
             self.segment = 0;
         }
-        let Some(&(frequencies, ms)) = self.pattern.segments.get(self.segment) else {
-            return;
-        };
-        self.left = ms * BUS_RATE / 1000;
+        self.left = self.piece.length(self.segment).unwrap_or(0);
         self.ramp = 0.0;
-        self.oscillators = [0, 1].map(|n| frequencies.get(n).copied().map(Oscillator::new));
+        self.oscillators = self.piece.oscillators(self.segment);
     }
 
     /// For how many samples nothing changes but the ramp.
@@ -312,26 +466,41 @@ impl Player {
     }
 
     fn add(&mut self, bus: &mut [f32]) {
-        let replaces = self.sounding() && !self.pattern.mixed;
+        let replaces = self.sounding() && !self.piece.pattern.mixed;
         self.speech.apply(bus, if replaces { 0.0 } else { 1.0 });
         if !self.sounding() {
             return;
         }
-        let voices = self.oscillators.iter().flatten().count().max(1) as f32;
-        let rms = FULL_SCALE * super::amplitude(LEVEL_DBFS) * self.pattern.level;
-        let amplitude = rms * SQRT_2 / voices.sqrt();
+        match self.piece.recording.clone().filter(|_| self.segment == 0) {
+            Some(samples) => {
+                let from = samples.len() - self.left as usize;
+                let mut rest = samples[from..].iter();
+                self.shape(bus, |_| rest.next().map_or(0.0, |&s| f32::from(s)));
+            }
+            None => {
+                let voices = self.oscillators.iter().flatten().count().max(1) as f32;
+                let rms = FULL_SCALE * super::amplitude(LEVEL_DBFS) * self.piece.pattern.level;
+                let amplitude = rms * SQRT_2 / voices.sqrt();
+                self.shape(bus, |oscillators| {
+                    let notes = oscillators.iter_mut().flatten();
+                    amplitude * notes.map(Oscillator::next).sum::<f32>()
+                });
+            }
+        }
+    }
+
+    /// Adds a sound to the bus through the ramp.
+    fn shape(
+        &mut self,
+        bus: &mut [f32],
+        mut next: impl FnMut(&mut [Option<Oscillator>; 2]) -> f32,
+    ) {
         for sample in bus {
             let down = self.pending.is_some() || self.left as f32 <= self.ramp / STEP;
             self.ramp = (self.ramp + if down { -STEP } else { STEP }).clamp(0.0, 1.0);
-            let tones: f32 = self
-                .oscillators
-                .iter_mut()
-                .flatten()
-                .map(Oscillator::next)
-                .sum();
             // Smooth at both ends: its slope is 0 there.
             let gain = self.ramp * self.ramp * (3.0 - 2.0 * self.ramp);
-            *sample += tones * amplitude * gain;
+            *sample += next(&mut self.oscillators) * gain;
             self.left -= 1;
         }
     }
@@ -342,10 +511,26 @@ const STEP: f32 = 1000.0 / (RAMP_MS * BUS_RATE) as f32;
 
 /// A factor that moves to where it is wanted without a step.
 #[derive(Debug, Clone, Copy)]
-struct Gain(f32);
+pub(super) struct Fade(f32);
 
-impl Gain {
-    fn apply(&mut self, samples: &mut [f32], wanted: f32) {
+impl Fade {
+    /// Lets everything through.
+    pub(super) fn open() -> Self {
+        Self(1.0)
+    }
+
+    /// Is where it is wanted at once: nothing sounds just now.
+    pub(super) fn set(&mut self, open: bool) {
+        self.0 = if open { 1.0 } else { 0.0 };
+    }
+
+    /// Whether it has let everything through.
+    pub(super) fn is_open(self) -> bool {
+        self.0 == 1.0
+    }
+
+    /// Moves to `wanted`, and what passes with it.
+    pub(super) fn apply(&mut self, samples: &mut [f32], wanted: f32) {
         if self.0 == wanted && wanted == 1.0 {
             return;
         }
@@ -359,20 +544,6 @@ impl Gain {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TONES: [Tone; 11] = [
-        Tone::Pressed,
-        Tone::Dialing,
-        Tone::Ringing,
-        Tone::Answered,
-        Tone::Busy,
-        Tone::Reconnecting,
-        Tone::Failed,
-        Tone::Offline,
-        Tone::Limited,
-        Tone::Warning,
-        Tone::Ended,
-    ];
 
     fn ms(ms: usize) -> usize {
         ms * BUS_RATE as usize / 1000
@@ -394,7 +565,7 @@ mod tests {
     }
 
     fn played(tone: Tone, style: Style, length: usize) -> Vec<f32> {
-        let mut player = Player::new(style);
+        let mut player = Player::new(style, Prompts::default());
         player.play(tone);
         sound(&mut player, length)
     }
@@ -418,7 +589,7 @@ mod tests {
 
     #[test]
     fn a_press_in_the_ringing_does_not_end_the_ring_back() {
-        let mut player = Player::new(Style::Europe);
+        let mut player = Player::new(Style::Europe, Prompts::default());
         player.play(Tone::Ringing);
         sound(&mut player, ms(500));
         player.play(Tone::Busy);
@@ -436,7 +607,7 @@ mod tests {
     fn no_tone_frightens() {
         let most = FULL_SCALE * crate::audio::amplitude(LEVEL_DBFS);
         for style in [Style::Europe, Style::NorthAmerica] {
-            for tone in TONES {
+            for tone in Tone::ALL {
                 let heard = played(tone, style, ms(3000));
                 let loudest = heard.chunks(ms(50)).map(rms).fold(0.0, f32::max);
                 assert!(loudest < most * 1.1, "{tone:?} {style:?}: {loudest}");
@@ -448,11 +619,11 @@ mod tests {
     #[test]
     fn no_tone_clicks_wherever_another_takes_its_place() {
         for style in [Style::Europe, Style::NorthAmerica] {
-            for (n, tone) in TONES.into_iter().enumerate() {
-                let mut player = Player::new(style);
+            for (n, tone) in Tone::ALL.into_iter().enumerate() {
+                let mut player = Player::new(style, Prompts::default());
                 player.play(tone);
                 let mut heard = sound(&mut player, ms(35) + 37 * n);
-                player.play(TONES[(n + 3) % TONES.len()]);
+                player.play(Tone::ALL[(n + 3) % Tone::ALL.len()]);
                 heard.extend(sound(&mut player, ms(40) + 41 * n));
                 player.play(Tone::Silence);
                 heard.extend(sound(&mut player, ms(30)));
@@ -492,7 +663,7 @@ mod tests {
     #[test]
     fn the_busy_tone_leaves_the_speech_and_the_failed_tone_replaces_it() {
         for (tone, share) in [(Tone::Busy, 1.0), (Tone::Warning, 1.0), (Tone::Failed, 0.0)] {
-            let mut player = Player::new(Style::Europe);
+            let mut player = Player::new(Style::Europe, Prompts::default());
             player.play(tone);
             let speech = |n: usize| 5000.0 * (TAU * 2500.0 * n as f32 / BUS_RATE as f32).sin();
             let mut bus: Vec<f32> = (0..ms(6000)).map(speech).collect();

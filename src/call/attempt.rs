@@ -5,16 +5,26 @@
 //! *call* is doing ([`State`]) and whether we know its *name* ([`Naming`]). A
 //! stream can say "answered" before the POST has said which call it is.
 
+mod stage;
+
 use std::time::{Duration, Instant};
 
 use crate::trace::Counter;
-use crate::units::{AttemptId, ButtonId, CallId, SocketId};
+use crate::units::{AttemptId, CallId, Mode, SocketId};
 
-use super::config::Config;
-use super::event::{HangUpAnswer, Look, Output, Phase, Refusal, Remaining, Report, Signal, Status};
+use super::config::{Config, Inbound};
+use super::event::{
+    HangUpAnswer, Kind, Look, Output, Phase, Refusal, Remaining, Report, Signal, Status,
+};
+use super::keypad::Keypad;
+use super::list::{Task, Turn, leads_on};
 use super::outputs::Outputs;
-use super::record::{Cleared, Ended, Record};
-use super::timers::{ANSWER_WITHIN, BELIEVE_AFTER, LOOKS, SETTLE, Timer, Timers, pause};
+use super::record::{Cleared, Direction, Ended, Record};
+use super::timers::{
+    ANSWER_WITHIN, BELIEVE_AFTER, HANG_UP_ROOM, LOOKS, SETTLE, SHORTEST_RING, Timer, Timers, pause,
+};
+
+use stage::{Announcement, Stage};
 
 /// Where a call is in its life. See the table on the page of [`call`](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +39,7 @@ pub(super) enum State {
     Dialing,
     /// The service says it rings.
     Ringing,
-    /// Somebody answered.
+    /// Somebody answered. What is done then is its [`Stage`].
     Answered,
     /// The stream dropped in an answered call.
     Reconnecting,
@@ -101,7 +111,11 @@ struct Goodbye {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
+    /// Whether the visitor waits for it; else it only has to go.
+    wanted: bool,
+    task: Task,
     state: State,
+    stage: Stage,
     naming: Naming,
     call: Option<CallId>,
     report: Option<Report>,
@@ -118,47 +132,75 @@ pub(super) struct Attempt {
     /// How long the call may last, by the limits.
     longest: Duration,
     refusal: Option<Refusal>,
+    announcement: Announcement,
+    keypad: Keypad,
+    /// Openings that the record has no room for.
+    more_openings: u32,
     timers: Timers,
-    /// `None` for an orphan and for a late call, which only have to go.
+    /// `None` for an orphan and for a late call.
     record: Option<Record>,
     /// The record as it was last handed out.
     told: Option<Record>,
 }
 
 impl Attempt {
-    /// A press, which waits until [`place`](Self::place).
-    pub(super) fn pressed(
-        id: AttemptId,
-        button: ButtonId,
-        qualified_in: Duration,
-        now: Instant,
-    ) -> Self {
-        // The edge came before `now`; where the clock is younger than that, at its start.
-        let pressed = now.checked_sub(qualified_in).unwrap_or(now);
+    /// A number whose turn it is: it waits until [`place`](Self::place).
+    pub(super) fn outbound(id: AttemptId, turn: &Turn, began: Instant, now: Instant) -> Self {
+        let record = Record {
+            press: turn.press,
+            button: Some(turn.button),
+            kind: turn.task.kind,
+            target: turn.target,
+            position: turn.position,
+            cycle: turn.cycle,
+            qualified: now - began,
+            ..Record::new(id, Direction::Outbound, began)
+        };
         Self {
-            record: Some(Record {
-                attempt: id,
-                button,
-                pressed,
-                qualified: now - pressed,
-                sent: None,
-                accepted: None,
-                ringing: None,
-                streamed: None,
-                answered: None,
-                over: None,
-                closed: None,
-                call: None,
-                report: None,
-                ended: None,
-                cleared: None,
-                drops: 0,
-                close_code: None,
-                one_way: 0,
-                outcome_unknown: false,
-                remaining: None,
-            }),
+            wanted: true,
+            task: turn.task,
+            stage: Stage::first(&turn.task),
+            record: Some(record),
             ..Self::new(id, State::Held, now)
+        }
+    }
+
+    /// A call that is let in, with or without a chime.
+    pub(super) fn inbound(id: AttemptId, call: CallId, cx: &Context) -> Self {
+        let chimes = cx.config.inbound == Inbound::Chime && !cx.config.chime_for.is_zero();
+        Self {
+            wanted: true,
+            stage: if chimes {
+                Stage::Chiming
+            } else {
+                Stage::Joined
+            },
+            longest: cx.config.max_call,
+            ..Self::called(id, call, State::Dialing, cx.now)
+        }
+    }
+
+    /// An inbound call that is not let in, whose stream was told to stop.
+    pub(super) fn turned_away(id: AttemptId, call: CallId, cx: &mut Context) -> Self {
+        let mut attempt = Self::called(id, call, State::Ending, cx.now);
+        attempt.goodbye.said = true;
+        attempt.note_over(Ended::TurnedAway, cx);
+        attempt.give_up_later(cx);
+        attempt.press_on(cx);
+        attempt
+    }
+
+    fn called(id: AttemptId, call: CallId, state: State, now: Instant) -> Self {
+        let record = Record {
+            accepted: Some(Duration::ZERO),
+            call: Some(call.clone()),
+            ..Record::new(id, Direction::Inbound, now)
+        };
+        Self {
+            naming: Naming::Known,
+            call: Some(call),
+            record: Some(record),
+            ..Self::new(id, state, now)
         }
     }
 
@@ -177,7 +219,16 @@ impl Attempt {
     fn new(id: AttemptId, state: State, now: Instant) -> Self {
         Self {
             id,
+            wanted: false,
+            task: Task {
+                kind: Kind::Talk,
+                confirm: None,
+                mode: Mode::default(),
+                ring_for: Duration::ZERO,
+                another_follows: false,
+            },
             state,
+            stage: Stage::Joined,
             naming: Naming::NotSent,
             call: None,
             report: None,
@@ -190,6 +241,9 @@ impl Attempt {
             sought_since: now,
             longest: Duration::ZERO,
             refusal: None,
+            announcement: Announcement::default(),
+            keypad: Keypad::default(),
+            more_openings: 0,
             timers: Timers::default(),
             record: None,
             told: None,
@@ -204,9 +258,15 @@ impl Attempt {
         self.state == State::Closed
     }
 
-    /// Whether it comes from a press of this process, and so has a record.
-    pub(super) fn is_press(&self) -> bool {
-        self.record.is_some()
+    /// Whether it is the call the visitor waits for or is in.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Whether another number of the list may do better.
+    pub(super) fn leads_on(&self) -> bool {
+        let leads_on = |record: &Record| leads_on(record, &self.task);
+        self.record.as_ref().is_some_and(leads_on)
     }
 
     pub(super) fn has_call(&self, call: &CallId) -> bool {
@@ -217,8 +277,14 @@ impl Attempt {
         self.socket == Some(socket)
     }
 
+    /// Whether its URL or its call may be known to the service.
     pub(super) fn was_sent(&self) -> bool {
         self.naming != Naming::NotSent
+    }
+
+    /// Whether a request went out for it, which counts towards the limits.
+    pub(super) fn was_placed(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| r.sent.is_some())
     }
 
     pub(super) fn refusal(&self) -> Option<Refusal> {
@@ -244,9 +310,7 @@ impl Attempt {
             State::Held | State::Placing => Phase::Pressed,
             State::Unknown | State::Dialing => Phase::Dialing,
             State::Ringing => Phase::Ringing,
-            State::Answered if self.one_way => Phase::OneWay,
-            State::Answered => Phase::Answered,
-            State::Reconnecting => Phase::Reconnecting,
+            State::Answered | State::Reconnecting => self.stage_phase(),
             State::Ending => Phase::Ending,
             State::Closed => Phase::Idle,
         }
@@ -266,17 +330,24 @@ impl Attempt {
             return;
         };
         record.sent = Some(cx.now - record.pressed);
-        let button = record.button;
+        let Some(button) = record.button else {
+            return;
+        };
+        let target = record.target;
         self.timers.stop(Timer::Hold);
         self.timers.set(Timer::Place, cx.now + ANSWER_WITHIN);
         self.naming = Naming::Asked;
         self.state = State::Placing;
         let attempt = self.id;
-        cx.out.push(Output::Place { attempt, button });
+        cx.out.push(Output::Place {
+            attempt,
+            button,
+            target,
+        });
     }
 
-    /// Closes a press that made no call.
-    fn refuse(&mut self, ended: Ended, cx: &mut Context) {
+    /// Closes an attempt that made no call.
+    pub(super) fn refuse(&mut self, ended: Ended, cx: &mut Context) {
         self.note_over(ended, cx);
         self.close(Cleared::NeverUp, cx);
     }
@@ -438,6 +509,9 @@ impl Attempt {
             cx.out.push(Output::Stop { socket });
             return Some(stray);
         }
+        if self.socket == Some(socket) {
+            return None;
+        }
         self.attach(socket, cx);
         match self.state {
             State::Answered | State::Reconnecting => self.resume(cx),
@@ -472,7 +546,7 @@ impl Attempt {
         } else {
             Ended::CancelledByService
         };
-        self.begin_ending(ended, cx);
+        self.begin_ending(self.weigh(ended), cx);
     }
 
     /// Our socket carries sound we do not take, and was told to stop.
@@ -489,6 +563,7 @@ impl Attempt {
         self.timers.stop(Timer::OneWay);
         if self.state == State::Answered {
             self.state = State::Reconnecting;
+            self.interrupt_stage();
             cx.out.count(Counter::SocketsDropped);
             let drop = |record: &mut Record, _| {
                 record.drops += 1;
@@ -532,6 +607,9 @@ impl Attempt {
             Timer::HangUp => self.press_on(cx),
             Timer::Believe => self.on_believe(cx),
             Timer::OneWay => self.on_one_way(cx),
+            Timer::Confirm => self.begin_ending(Ended::NotConfirmed, cx),
+            Timer::Chime => self.join(cx),
+            Timer::Say => self.on_say_timer(cx),
             Timer::Ring => self.begin_ending(Ended::NotAnswered, cx),
             Timer::Join => self.begin_ending(Ended::NoStream, cx),
             Timer::Return => self.begin_ending(Ended::Lost, cx),
@@ -635,8 +713,26 @@ impl Attempt {
     fn dial(&mut self, cx: &Context) {
         if matches!(self.state, State::Placing | State::Unknown) {
             self.state = State::Dialing;
-            self.timers.set(Timer::Ring, cx.now + cx.config.ring_for);
+            self.timers.set(Timer::Ring, self.ring_until(cx));
         }
+    }
+
+    /// When the number is left. Where another follows, early enough that the
+    /// callee can still confirm and the call be hung up in time.
+    fn ring_until(&self, cx: &Context) -> Instant {
+        let longest = cx.now + self.task.ring_for;
+        let placed = |r: &Record| Some(r.pressed + r.sent?);
+        let placed = self.record.as_ref().and_then(placed);
+        let Some(placed) = placed.filter(|_| self.task.another_follows) else {
+            return longest;
+        };
+        let confirming = match self.stage {
+            Stage::Confirming => cx.config.confirm_within,
+            _ => Duration::ZERO,
+        };
+        let ringing = cx.config.next_within.saturating_sub(HANG_UP_ROOM);
+        let in_time = placed + ringing.saturating_sub(confirming);
+        longest.min(in_time.max(cx.now + SHORTEST_RING))
     }
 
     fn on_report(&mut self, report: Report, cx: &mut Context) {
@@ -657,7 +753,7 @@ impl Attempt {
     }
 
     fn on_terminal(&mut self, report: Report, cx: &mut Context) {
-        let ended = Ended::by_service(report, self.was_answered());
+        let ended = self.weigh(Ended::by_service(report, self.was_answered()));
         if self.goodbye.told {
             // `stop` has no reason we trust; the report has.
             self.note(|record, _| record.ended = Some(ended), cx);
@@ -688,6 +784,7 @@ impl Attempt {
             self.timers.set(Timer::Warn, cx.now + warn);
         }
         self.note(|record, at| record.answered = Some(at), cx);
+        self.begin_stage(cx);
         if self.socket.is_some() {
             self.resume(cx);
         } else {
@@ -697,17 +794,22 @@ impl Attempt {
     }
 
     /// The answered call has a stream.
-    fn resume(&mut self, cx: &Context) {
+    fn resume(&mut self, cx: &mut Context) {
         self.state = State::Answered;
         self.one_way = false;
         self.timers.stop(Timer::Join);
         self.timers.stop(Timer::Return);
         self.stop_polling();
         self.listen(cx);
+        self.resume_stage(cx);
     }
 
-    /// Waits for the next packet.
+    /// Waits for the next packet, where there are any: the words of the far end
+    /// come when somebody speaks.
     fn listen(&mut self, cx: &Context) {
+        if !self.task.mode.takes_sound() {
+            return;
+        }
         let patience = cx.config.one_way_after;
         self.timers.set(Timer::OneWay, cx.now + patience);
     }
@@ -740,7 +842,11 @@ impl Attempt {
             None => {}
         }
         let attempt = self.id;
-        cx.out.push(Output::Attach { attempt, socket });
+        cx.out.push(Output::Attach {
+            attempt,
+            socket,
+            joined: self.stage == Stage::Joined,
+        });
         self.note(
             |record, at| record.streamed = record.streamed.or(Some(at)),
             cx,
@@ -862,9 +968,11 @@ impl Attempt {
     }
 
     fn note_over(&mut self, ended: Ended, cx: &Context) {
+        let (digits, more_openings) = (self.keypad.count(), self.more_openings);
         let over = |record: &mut Record, at| {
             record.over.get_or_insert(at);
             record.ended.get_or_insert(ended);
+            (record.digits, record.more_openings) = (digits, more_openings);
         };
         self.note(over, cx);
     }

@@ -1,14 +1,38 @@
 //! The numbers a call is run by.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::units::Digit;
 
 /// Every time and limit of a call. The defaults suit a door station.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long the far end may ring, counted from the moment the service
-    /// named the call. Default 45 s; beyond about 60 s most carriers answer
-    /// with a machine, below 15 s nobody reaches the telephone.
+    /// How long a number may ring whose plan says nothing else. Default 45 s;
+    /// see [`Plan::ring_for`](super::Plan::ring_for).
     pub ring_for: Duration,
+    /// A number that is not connected this long after it was dialed is left,
+    /// so that the next of the list can be dialed. Default 45 s (ASME A17.1
+    /// 2.27.1.1.2); less cuts the ringing short, down to 15 s.
+    pub next_within: Duration,
+    /// How long a callee has to press the key that confirms, counted from the
+    /// answer. Default 15 s; less than 10 s is too short for a prompt that is
+    /// heard twice.
+    pub confirm_within: Duration,
+    /// Guard for [`Input::Spoken`](super::Input::Spoken). Default 60 s; it has
+    /// to be longer than the announcement takes to be spoken, or its rounds
+    /// run into each other.
+    pub say_within: Duration,
+    /// What becomes of inbound calls. Default: refused.
+    pub inbound: Inbound,
+    /// How long an inbound call chimes before it is let in. Default 5 s; zero
+    /// is [`Inbound::Answer`].
+    pub chime_for: Duration,
+    /// The doors and what opens them; at most [`MAX_DOORS`] are looked at.
+    pub doors: Vec<Door>,
+    /// A pause between two keys that makes the door forget what was typed.
+    /// Default 5 s; below 2 s slow fingers never get in.
+    pub digit_pause: Duration,
     /// Longest call, counted from the answer. Default 5 min. The minutes left
     /// in [`minutes_per_day`](Self::minutes_per_day) shorten it.
     pub max_call: Duration,
@@ -57,6 +81,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             ring_for: Duration::from_secs(45),
+            next_within: Duration::from_secs(45),
+            confirm_within: Duration::from_secs(15),
+            say_within: Duration::from_secs(60),
+            inbound: Inbound::Refuse,
+            chime_for: Duration::from_secs(5),
+            doors: Vec::new(),
+            digit_pause: Duration::from_secs(5),
             max_call: Duration::from_secs(5 * 60),
             warn_before: Duration::from_secs(30),
             stream_within: Duration::from_secs(10),
@@ -71,5 +102,40 @@ impl Default for Config {
             back_off: Duration::from_secs(2),
             back_off_max: Duration::from_secs(5 * 60),
         }
+    }
+}
+
+/// What becomes of inbound calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inbound {
+    /// They are stopped and hung up.
+    #[default]
+    Refuse,
+    /// They chime, then the two hear each other.
+    Chime,
+    /// The two hear each other at once.
+    Answer,
+}
+
+/// Most doors.
+pub const MAX_DOORS: usize = 4;
+
+/// Longest code of a door; a longer one never opens it.
+pub const MAX_CODE: usize = 16;
+
+/// What opens a door. Both are secrets: `Debug` does not show them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Door {
+    /// The keys, in turn; empty for none. No code may be the end of another:
+    /// of those, the longest counts.
+    pub code: Vec<Digit>,
+    /// Words, each of which opens it when the callee says it, whatever case it
+    /// is written in.
+    pub words: Vec<String>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
     }
 }

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::trace::Counter;
-use crate::units::{AttemptId, ButtonId, CallId, SocketId};
+use crate::units::{AttemptId, ButtonId, CallId, Digit, Mode, SocketId};
 
-use super::record::{Cleared, Record};
+use super::record::{Cleared, OpenedBy, Record};
 
 /// Something that happened outside.
 ///
@@ -21,8 +21,22 @@ pub enum Input {
         /// Time from its first edge until it counted; zero from the control
         /// socket.
         qualified_in: Duration,
+        /// What it asks for at this hour.
+        plan: Plan,
     },
-    /// Long press, or `callbox hangup`: end the call that is up.
+    /// Somebody calls: a stream on the inbound URL that was signed, whose call
+    /// the service confirmed, whose caller may call at this hour. The same
+    /// call again is its stream that comes back.
+    Incoming {
+        /// The new socket.
+        socket: SocketId,
+        /// The call.
+        call: CallId,
+    },
+    /// Let the inbound call in that chimes. A press does so, too.
+    Answer,
+    /// Long press, or `callbox hangup`: end the call that is up, and the list
+    /// it is of.
     Cancel,
     /// The process is asked to stop: hang up, record, then [`Output::Stopped`].
     Shutdown,
@@ -87,6 +101,35 @@ pub enum Input {
         /// Whether its context says `answered`.
         answered: bool,
     },
+    /// Another call than the attempt's own is on the attempt's URL: its stream
+    /// was refused at the door. It is hung up.
+    Stray {
+        /// Whose URL.
+        attempt: AttemptId,
+        /// The call its context names.
+        call: CallId,
+    },
+    /// The callee pressed a key. Each may be told once from either source.
+    Digit {
+        /// On which socket.
+        socket: SocketId,
+        /// Which key.
+        digit: Digit,
+        /// How it arrived.
+        source: Source,
+    },
+    /// The final words of something the callee said, clipped by the daemon.
+    Heard {
+        /// On which socket.
+        socket: SocketId,
+        /// The words.
+        text: String,
+    },
+    /// What [`Output::Say`] asked for has been played to the callee.
+    Spoken {
+        /// On which socket.
+        socket: SocketId,
+    },
     /// Media came in on this socket. The daemon says so for the first packet
     /// and then once a second, if packets came in it.
     MediaHeard {
@@ -125,17 +168,71 @@ pub enum Input {
     Tick,
 }
 
+/// What a press asks for. The daemon works it out when the button is pressed,
+/// since hours are wall time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be done with whoever answers.
+    pub kind: Kind,
+    /// Which numbers of the button's list, as places in it, in turn. At most
+    /// [`MAX_TARGETS`]; more are left out. With none the press is refused.
+    pub targets: Vec<u8>,
+    /// How often the list is gone through before it is given up: 1 to
+    /// [`MAX_CYCLES`].
+    pub cycles: u8,
+    /// How long a number may ring, counted from the moment the service named
+    /// the call. Beyond about 60 s most carriers answer with a machine, below
+    /// 15 s nobody reaches the telephone. Where another number follows it is
+    /// cut short by [`Config::next_within`](super::Config::next_within).
+    pub ring_for: Duration,
+    /// The key the callee has to press to be connected. A machine presses none.
+    pub confirm: Option<Digit>,
+    /// Where speech is made of text, and text of speech.
+    pub mode: Mode,
+}
+
+/// Most numbers in one list.
+pub const MAX_TARGETS: usize = 8;
+
+/// Most times a list is gone through.
+pub const MAX_CYCLES: u8 = 9;
+
+/// What is to be done with whoever answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// The two talk.
+    #[default]
+    Talk,
+    /// Words are said to the callee, who then is hung up.
+    Announce {
+        /// How often they are said in all; 0 counts as 1. A callee who has
+        /// confirmed hears no further round.
+        repeats: u8,
+    },
+}
+
+/// How a key of the callee's telephone arrived. Both tell of the same press.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// As a `dtmf` message.
+    Signalled,
+    /// As two tones in the sound.
+    InBand,
+}
+
 /// Something the daemon is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send one POST for this button's number, with a fresh unguessable URL
+    /// Send one POST for a number of this button, with a fresh unguessable URL
     /// that belongs to this attempt. Never sent again. Answer with `Placed`,
     /// `Refused` or `OutcomeUnknown`.
     Place {
         /// The attempt it begins.
         attempt: AttemptId,
-        /// Whose number.
+        /// Whose list.
         button: ButtonId,
+        /// Which number: its place in the list.
+        target: u8,
     },
     /// List calls and look for exactly this attempt's URL. Answer: `Looked`.
     Look {
@@ -165,6 +262,32 @@ pub enum Output {
         attempt: AttemptId,
         /// The socket.
         socket: SocketId,
+        /// Whether the two hear each other. Until they do, the callee hears a
+        /// prompt: to confirm, or ring-back while an inbound call chimes.
+        joined: bool,
+    },
+    /// From now on the two hear each other on the socket that is attached.
+    Join {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// Have the announcement spoken once. Answer: `Spoken`.
+    Say {
+        /// Whose announcement.
+        attempt: AttemptId,
+        /// On which socket.
+        socket: SocketId,
+        /// How often it was said before.
+        round: u8,
+    },
+    /// Pulse this door's relay.
+    OpenDoor {
+        /// In which attempt's call.
+        attempt: AttemptId,
+        /// Which door, by its place in [`Config::doors`](super::Config::doors).
+        door: u8,
+        /// What opened it.
+        by: OpenedBy,
     },
     /// Send `stop` on this socket, which ends its call, then close it.
     Stop {
@@ -216,6 +339,13 @@ pub enum Phase {
     Dialing,
     /// The service says it rings.
     Ringing,
+    /// Somebody or something answered and has not confirmed yet. For the
+    /// visitor it still rings.
+    Confirming,
+    /// Somebody calls, and will be let in shortly.
+    Chiming,
+    /// The callee is being told the announcement.
+    Announcing,
     /// Somebody answered.
     Answered,
     /// Answered, but nothing is heard from the far end.
@@ -224,6 +354,8 @@ pub enum Phase {
     Reconnecting,
     /// The call is being hung up.
     Ending,
+    /// The announcement was made. For `show_for`.
+    Announced,
     /// The call ended as it should. For [`Config::show_for`](super::Config::show_for).
     Ended,
     /// The call could not be made, or broke. For `show_for`.
@@ -241,6 +373,8 @@ pub enum Signal {
     Busy,
     /// The maximum time is near.
     Warning,
+    /// The door is opened: for both ends.
+    Opened,
 }
 
 /// What the service says of a call.

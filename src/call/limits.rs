@@ -128,15 +128,25 @@ impl Limits {
         }
     }
 
-    /// How long a call may last that is placed now, or what says no.
+    /// How long the call of a press may last that is placed now, or what says
+    /// no.
+    pub(super) fn check_press(&mut self, config: &Config, now: Instant) -> Result<Duration, Limit> {
+        if now < self.retry_after_until || now >= self.back_off_until {
+            self.check(config, now)
+        } else {
+            Err(Limit::BackOff)
+        }
+    }
+
+    /// The same for a later number of a press, for which the pause after
+    /// failures does not hold: it keeps visitors from hammering, not lists
+    /// from going on.
     pub(super) fn check(&mut self, config: &Config, now: Instant) -> Result<Duration, Limit> {
         self.used.retain(|c| c.until > now);
         let spent: Duration = self.used.iter().map(|c| c.answered).sum();
         let left = config.minutes_per_day.saturating_sub(spent);
         if now < self.retry_after_until {
             Err(Limit::RetryAfter)
-        } else if now < self.back_off_until {
-            Err(Limit::BackOff)
         } else if self.used.len() >= config.calls_per_day.into() {
             Err(Limit::Calls)
         } else if left < SHORTEST_CALL {
@@ -155,12 +165,14 @@ impl Limits {
     }
 
     /// The attempt that was placed last is over. Attempts do not overlap, so
-    /// it is the last in the list.
+    /// it is the last in the list. `goes_on` says that another number of the
+    /// same press follows: a failure counts once a press, at its end.
     pub(super) fn on_closed(
         &mut self,
         ended: Ended,
         refusal: Option<Refusal>,
         answered: Duration,
+        goes_on: bool,
         config: &Config,
         now: Instant,
     ) {
@@ -178,6 +190,7 @@ impl Limits {
         }
         match verdict(ended) {
             Verdict::Works => self.failures = 0,
+            Verdict::Fails if goes_on => {}
             Verdict::Fails => self.on_failure(config, now),
             Verdict::SaysNothing => {}
         }
@@ -204,12 +217,15 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::NotAnswered
         | Ended::Rejected
         | Ended::Voicemail
+        | Ended::NotConfirmed
+        | Ended::Announced
         | Ended::MaxTime
         | Ended::ServiceMaxTime => Verdict::Works,
         Ended::Refused(Refusal::Offline | Refusal::Limit { .. }) => Verdict::SaysNothing,
         Ended::Failed
         | Ended::NoStream
         | Ended::Unsupported
+        | Ended::NotSpoken
         | Ended::Lost
         | Ended::Refused(_)
         | Ended::NotFound => Verdict::Fails,
@@ -217,6 +233,8 @@ fn verdict(ended: Ended) -> Verdict {
         | Ended::CancelledByService
         | Ended::Limited(_)
         | Ended::LineBusy
+        | Ended::NoNumber
+        | Ended::TurnedAway
         | Ended::Shutdown => Verdict::SaysNothing,
     }
 }

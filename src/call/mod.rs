@@ -1,4 +1,5 @@
-//! What a call does next, from the press to the hang-up that is confirmed.
+//! What a call does next, from the press, or from a caller's stream, to the
+//! hang-up that is confirmed.
 //!
 //! Pure: no socket, file, thread or clock in here. The daemon says what
 //! happened with [`Call::handle`], does what [`Call::poll`] asks for until it
@@ -17,6 +18,17 @@
 //!                                │            │ far end      │ 10 s
 //!   cancel, ring_for, max_call,  ▼            ▼              ▼
 //!   shutdown ───────────────▶ Ending: hang up until the service says terminal ──▶ Idle
+//!                                                                  │ nobody was reached,
+//!                                 Placing ◀── the next number ─────┘ a number follows
+//! ```
+//!
+//! An answered call has stages of its own (`attempt/stage.rs`); without any
+//! asked for, it is joined at once:
+//!
+//! ```text
+//!  press ──▶ …  Answered ──▶ Confirming ── its key ──────────────▶ joined: the two
+//!  caller ────▶ Answered ──▶ Chiming ───── press, chime_for ─────▶ hear each other
+//!  press ──▶ …  Answered ──▶ Announcing ── said, or confirmed ───▶ Ending
 //! ```
 //!
 //! # The states
@@ -30,6 +42,11 @@
 //! | Idle | press | Placing | POST, once; record | `far_end_hangs_up` |
 //! | Idle | press, a limit says no | Idle | closed record, limited | `day_is_used_up`, `minutes_are_used_up`, `failures_make_it_pause` |
 //! | Idle | press, orphans up or not yet listed | Held | | `orphan_is_ended_before_the_press_is_placed`, `list_of_orphans_is_not_answered` |
+//! | Idle | press, no number at this hour | Idle | closed record | `list_is_empty_at_this_hour` |
+//! | Idle | incoming, chime | Chiming | attach apart; record | `inbound_call_chimes_and_is_let_in` |
+//! | Idle | incoming, answer | Answered | attach; record | `inbound_call_is_answered_at_once` |
+//! | Idle | incoming, refuse | same | `stop`, hang up; record | `inbound_call_is_refused` |
+//! | any but Idle | incoming | same | `stop`, hang up; record | `inbound_call_while_busy_is_turned_away` |
 //! | Held | line is clear | Placing | POST, once | `orphan_is_ended_before_the_press_is_placed` |
 //! | Held | `hold_press` | Idle | closed record, failed | `orphan_that_stays_refuses_the_press` |
 //! | Held | cancel | Idle | closed record | `held_press_is_cancelled` |
@@ -52,6 +69,36 @@
 //! | Dialing, Ringing | `ring_for` | Ending | hang up | `rings_out` |
 //! | Dialing, Ringing | rejected, voicemail, failed, canceled | Idle | failed | `rejected_voicemail_failed_and_canceled` |
 //! | Dialing, Ringing | stream lost | same | wait for the next | `stream_is_lost_before_the_answer` |
+//! | any, over | nobody was reached, a number follows | Held, Placing | POST of the next, once this one is off the line | `list_goes_on_after_each_reason`, `list_is_gone_through_again` |
+//! | any, over | nobody was reached, none follows | Idle | failed | `list_is_gone_through_again`, `all_numbers_are_wrong` |
+//! | any, over | another number would do no better | Idle | failed | `list_stops_where_no_other_number_would_do_better`, `unknown_outcome_in_a_list` |
+//! | any, over | somebody was reached | Idle | | `answered_call_ends_the_list` |
+//! | any, over | a number follows, a limit says no | Idle | closed record, limited | `limit_in_the_middle_of_a_list` |
+//! | any | cancel or shutdown, a number follows | Ending | no other number | `cancelled_in_a_list`, `shutdown_in_a_list` |
+//! | Dialing, Ringing | `next_within` is near, a number follows | Ending | hang up | `next_number_is_dialed_in_time`, `time_to_confirm_is_kept_free`, `slow_service_still_lets_it_ring` |
+//! | Ending | not confirmed, a number follows | Ending | no POST before it is; none after `give_up_after` | `hang_up_that_is_not_confirmed_blocks_the_next_number` |
+//! | Confirming | the key | Answered | join | `callee_confirms_with_a_key` |
+//! | Confirming | `confirm_within`, or it ends | Ending | hang up; the next number | `voicemail_does_not_end_the_list` |
+//! | Confirming | stream lost, back, or not | Confirming | the next number when it is not | `stream_is_lost_while_confirming` |
+//! | Chiming | `chime_for` | Answered | join | `inbound_call_chimes_and_is_let_in` |
+//! | Chiming | press, answer | Answered | join | `press_lets_the_caller_in` |
+//! | Chiming | cancel | Ending | `stop`, hang up | `chiming_call_is_cancelled` |
+//! | Chiming | the caller hangs up | Ending | get-call | `caller_hangs_up_while_it_chimes` |
+//! | Chiming, Answered | stream lost, its call again | same | attach | `inbound_stream_comes_back` |
+//! | Announcing | spoken, rounds left | Announcing | 2 s later: say | `announcement_is_said_and_hung_up` |
+//! | Announcing | spoken, no round left | Ending | hang up: announced | `announcement_is_said_and_hung_up` |
+//! | Announcing | the key in a pause | Ending | hang up: announced | `announcement_is_repeated_until_confirmed` |
+//! | Announcing | the key while it is said | Announcing | this round is the last | `callee_confirms_in_the_middle` |
+//! | Announcing | said, no key for `confirm_within` | Ending | hang up; the next number | `announcement_is_confirmed_by_nobody` |
+//! | Announcing | the callee hangs up | Ending | announced if said once, or confirmed | `callee_hangs_up_on_the_announcement` |
+//! | Announcing | not spoken for `say_within` | Announcing | the next round; not claimed as said | `nobody_says_that_it_was_spoken` |
+//! | Announcing | stream lost, back | Announcing | say it again | `stream_is_lost_while_announcing` |
+//! | Answered | a code typed | Answered | open the door, once | `door_opens_by_code` |
+//! | Answered | half a code, 5 s | Answered | forgotten | `half_typed_code_is_forgotten` |
+//! | Answered | 32 keys without a code | Answered | no key is looked at any more | `flood_of_keys_is_not_listened_to` |
+//! | Answered | a word said | Answered | open the door | `door_opens_by_word` |
+//! | not joined, or over | a code, a word | same | | `door_stays_shut_until_joined` |
+//! | Answered | no packet, but words | Answered | | `words_without_sound_are_not_one_way` |
 //! | Answered | no stream for 10 s | Ending | hang up | `answered_but_no_stream` |
 //! | Answered | no packet for 2 s | Answered | one-way is shown, counted | `one_way_audio_is_told` |
 //! | Answered | `stop` from the service | Ending | get-call for the reason | `far_end_hangs_up` |
@@ -69,18 +116,23 @@
 //! | Ending | its stream | Ending | `stop` on it | `late_stream_is_stopped` |
 //! | over | 200, found | | hang up, blocks the next call | `late_accept_is_hung_up` |
 //! | over | its stream | | `stop` on it, hang up | `late_stream_is_stopped` |
-//! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up` |
+//! | any | a second call on the same URL | same | `stop`, hang up | `second_call_on_one_url_is_hung_up`, `stray_call_is_hung_up` |
 //! | any | orphans listed | same | hang up, each beside the rest | `more_orphans_than_the_table_holds` |
 //! | any | shutdown | Ending | hang up, 1.5 s, stopped | `shutdown_in_a_call`, `shutdown_cannot_wait` |
 //!
 //! # What may be relied on
 //!
 //! Always true between two calls of `handle`:
-//! - there is at most one press in the table of attempts, and it is placed
-//!   only when nothing else is: never two calls, but for a call that turns up
-//!   after it was given up;
-//! - one `Place` per attempt;
-//! - each press that is not merely acknowledged gets exactly one closed record;
+//! - there is at most one wanted call in the table of attempts, and it is
+//!   placed only when nothing else is: never two calls, but for a call that
+//!   turns up after it was given up, and an inbound one that is being turned
+//!   away;
+//! - one `Place` per attempt, at most one `Join`;
+//! - a door is opened only while the two hear each other, or for a callee who
+//!   has confirmed an announcement;
+//! - each press that is not merely acknowledged comes to an end, after at most
+//!   [`MAX_TARGETS`] × [`MAX_CYCLES`] attempts, each of which gets exactly one
+//!   closed record;
 //! - every state but idle has a timer running, so none is for ever;
 //! - at most [`MAX_ATTEMPTS`] attempts and [`MAX_OUTPUTS`] outputs are held.
 //!
@@ -96,6 +148,33 @@
 //! it) and then for those that are up to be gone (`hold_press` at most; a
 //! known call is never doubled).
 //!
+//! *The next number* is called when nobody was reached and another number can
+//! do better: the call failed, was canceled or rejected, a machine answered,
+//! `ring_for` was over, nobody confirmed, the carrier or the number was refused.
+//! Not where the key, the organization, the network or the day is at fault, nor
+//! where a call may still be up. A callee who has to confirm was not reached
+//! before; without that, whoever answers was, but for a machine that the service
+//! knows. A pause after failures is for visitors: it does not hold a list up,
+//! and a list that fails is one failure.
+//!
+//! *Within 45 s in all* ([`Config::next_within`], from one number's POST to the
+//! next one's): 5 s of them are kept for hanging up and, where the callee has to
+//! confirm, `confirm_within` from the answer. So with the defaults a number that
+//! another follows rings until 40 s after its POST, or until 25 s after it, where
+//! without the list it would for [`Plan::ring_for`]. It rings for 15 s all the
+//! same when the service was slow to take the call. What can make it longer: a
+//! hang-up that the service does not confirm, and an announcement, which is not
+//! cut short. Beyond the last number nothing is cut short.
+//!
+//! *A key* that confirms is nothing to the door. The `dtmf` message and the tones
+//! in the sound are two tellings of one press; see `keypad.rs`.
+//!
+//! *Inbound calls* do not count towards the day's calls and minutes, which are
+//! what the service counts of placed calls. They carry sound both ways.
+//!
+//! *Between two numbers* the visitor is shown dialing, not ending: they are still
+//! being helped.
+//!
 //! *Answered* is what the status or the stream's context says. A stream that
 //! has been up for a second stands for it only while get-call is unanswered.
 //!
@@ -107,7 +186,9 @@
 mod attempt;
 mod config;
 mod event;
+mod keypad;
 mod limits;
+mod list;
 mod outputs;
 mod record;
 mod timers;
@@ -119,16 +200,18 @@ use crate::units::{AttemptId, ButtonId, CallId, SocketId};
 
 use attempt::{Attempt, Context};
 use limits::Limits;
+use list::{List, Turn};
 use outputs::Outputs;
 use timers::{LIST_WITHIN, SHUTDOWN_WITHIN, Timer, Timers, pause};
 
-pub use config::Config;
+pub use config::{Config, Door, Inbound, MAX_CODE, MAX_DOORS};
 pub use event::{
-    HangUpAnswer, Input, Look, Output, Phase, Reason, Refusal, Remaining, Report, Signal, Status,
+    HangUpAnswer, Input, Kind, Look, MAX_CYCLES, MAX_TARGETS, Output, Phase, Plan, Reason, Refusal,
+    Remaining, Report, Signal, Source, Status,
 };
 pub use limits::{Snapshot, Used};
 pub use outputs::MAX_OUTPUTS;
-pub use record::{Cleared, Ended, Limit, Record};
+pub use record::{Cleared, Direction, Ended, Limit, MAX_OPENINGS, OpenedBy, Opening, Record};
 
 /// Most attempts held at once: one press, the others being calls that nobody
 /// wants and that have to be ended. When these fill their places, orphans
@@ -139,8 +222,10 @@ pub const MAX_ATTEMPTS: usize = 8;
 /// See the [module page](self).
 #[derive(Debug)]
 pub struct Call {
-    /// At most [`MAX_ATTEMPTS`], one of them from a press.
+    /// At most [`MAX_ATTEMPTS`], one of them wanted.
     attempts: Vec<Attempt>,
+    /// What the press asked for whose call is up.
+    list: Option<List>,
     latest: AttemptId,
     limits: Limits,
     orphans: Orphans,
@@ -180,6 +265,7 @@ impl Call {
         timers.set(Timer::Orphans, now);
         Self {
             attempts: Vec::with_capacity(MAX_ATTEMPTS),
+            list: None,
             latest: AttemptId(0),
             limits: Limits::restore(limits, &config, now),
             orphans: Orphans::default(),
@@ -240,12 +326,23 @@ impl Call {
     /// What the visitor is to know.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        let press = self.attempts.iter().find(|a| a.is_press());
-        match (press.map(Attempt::phase), self.result) {
-            (Some(Phase::Ending), _) if self.offline => Phase::Offline,
+        let wanted = self.attempts.iter().find(|a| a.is_wanted());
+        match (wanted.map(|a| self.phase_of(a)), self.result) {
             (Some(phase), _) | (None, Some(phase)) => phase,
             (None, None) if self.offline => Phase::Offline,
             (None, None) => Phase::Idle,
+        }
+    }
+
+    /// Between two numbers of a list the visitor is not to think that it is
+    /// over, nor that it begins again.
+    fn phase_of(&self, attempt: &Attempt) -> Phase {
+        let later = self.list.as_ref().is_some_and(|l| !l.is_at_first());
+        match attempt.phase() {
+            Phase::Ending if self.offline => Phase::Offline,
+            Phase::Ending if self.goes_on_after(attempt) => Phase::Dialing,
+            Phase::Pressed if later => Phase::Dialing,
+            phase => phase,
         }
     }
 
@@ -254,7 +351,10 @@ impl Call {
             Input::Press {
                 button,
                 qualified_in,
-            } => self.on_press(button, qualified_in),
+                plan,
+            } => self.on_press(button, qualified_in, plan),
+            Input::Incoming { socket, call } => self.on_incoming(socket, call),
+            Input::Answer => _ = self.let_in(),
             Input::Cancel => self.on_cancel(),
             Input::Shutdown => self.on_shutdown(),
             Input::Placed {
@@ -284,6 +384,17 @@ impl Call {
                 call,
                 answered,
             } => self.on_stream(attempt, socket, call, answered),
+            // The same as an answer to the POST that names a second call.
+            Input::Stray { attempt, call } => self.on_placed(attempt, call, None),
+            Input::Digit {
+                socket,
+                digit,
+                source,
+            } => self.with_socket(socket, |a, cx| a.on_digit(digit, source, cx)),
+            Input::Heard { socket, text } => {
+                self.with_socket(socket, |a, cx| a.on_heard(&text, cx));
+            }
+            Input::Spoken { socket } => self.with_socket(socket, Attempt::on_spoken),
             Input::MediaHeard { socket } => self.with_socket(socket, |a, cx| a.on_media(cx)),
             Input::StreamStop { socket } => self.with_socket(socket, Attempt::on_stream_stop),
             Input::StreamUnsupported { socket } => {
@@ -302,34 +413,89 @@ impl Call {
 
     // What happens to the device.
 
-    fn on_press(&mut self, button: ButtonId, qualified_in: Duration) {
-        if self.stop != Stop::No {
+    fn on_press(&mut self, button: ButtonId, qualified_in: Duration, plan: Plan) {
+        if self.stop != Stop::No || self.let_in() {
             return;
         }
-        if self.attempts.iter().any(Attempt::is_press) {
+        if self.attempts.iter().any(Attempt::is_wanted) {
             self.cx.out.count(Counter::PressesInCall);
             self.cx.out.push(Output::Signal(Signal::Busy));
             return;
         }
         self.result = None;
-        let id = self.next_attempt();
-        let mut attempt = Attempt::pressed(id, button, qualified_in, self.cx.now);
-        match self.limits.check(&self.cx.config, self.cx.now) {
-            Ok(longest) => {
-                self.cx.out.count(Counter::Presses);
-                attempt.hold(longest, &self.cx);
-            }
-            Err(limit) => {
-                self.cx.out.count(Counter::PressesRefused);
-                attempt.end(Ended::Limited(limit), &mut self.cx);
-            }
+        let (now, id) = (self.cx.now, self.next_attempt());
+        let list = List::new(id, button, plan);
+        // The edge came before `now`; where the clock is younger than that, at its start.
+        let began = now.checked_sub(qualified_in).unwrap_or(now);
+        let mut attempt = Attempt::outbound(id, &list.turn(), began, now);
+        let allowed = self.limits.check_press(&self.cx.config, now);
+        match allowed {
+            Ok(_) if list.is_empty() => attempt.refuse(Ended::NoNumber, &mut self.cx),
+            Ok(longest) => attempt.hold(longest, &self.cx),
+            Err(limit) => attempt.refuse(Ended::Limited(limit), &mut self.cx),
+        }
+        self.cx.out.count(if attempt.is_closed() {
+            Counter::PressesRefused
+        } else {
+            Counter::Presses
+        });
+        self.list = Some(list);
+        self.attempts.push(attempt);
+    }
+
+    /// The next number of the press has its turn.
+    fn on_next_turn(&mut self, turn: &Turn) {
+        let (now, id) = (self.cx.now, self.next_attempt());
+        let mut attempt = Attempt::outbound(id, turn, now, now);
+        match self.limits.check(&self.cx.config, now) {
+            Ok(longest) => attempt.hold(longest, &self.cx),
+            Err(limit) => attempt.refuse(Ended::Limited(limit), &mut self.cx),
         }
         self.attempts.push(attempt);
     }
 
+    fn on_incoming(&mut self, socket: SocketId, call: CallId) {
+        if let Some(known) = self.attempts.iter_mut().find(|a| a.has_call(&call)) {
+            _ = known.on_stream(socket, Some(call), true, &mut self.cx);
+            return;
+        }
+        let busy = self.stop != Stop::No || self.attempts.iter().any(Attempt::is_wanted);
+        if busy || self.cx.config.inbound == Inbound::Refuse {
+            self.turn_away(socket, call);
+            return;
+        }
+        self.result = None;
+        let id = self.next_attempt();
+        let mut attempt = Attempt::inbound(id, call, &self.cx);
+        _ = attempt.on_stream(socket, None, true, &mut self.cx);
+        self.attempts.push(attempt);
+    }
+
+    fn turn_away(&mut self, socket: SocketId, call: CallId) {
+        self.cx.out.count(Counter::CallsTurnedAway);
+        self.cx.out.push(Output::Stop { socket });
+        let attempt = self.next_attempt();
+        if self.has_room() {
+            let turned_away = Attempt::turned_away(attempt, call, &mut self.cx);
+            self.attempts.push(turned_away);
+        } else {
+            self.cx.out.count(Counter::AttemptsCrowded);
+            self.cx.out.push(Output::HangUp { attempt, call });
+        }
+    }
+
+    /// Lets in the inbound call that chimes, if one does.
+    fn let_in(&mut self) -> bool {
+        let chiming = self.attempts.iter_mut().find(|a| a.is_chiming());
+        chiming.map(|a| a.join(&mut self.cx)).is_some()
+    }
+
     fn on_cancel(&mut self) {
-        if let Some(press) = self.attempts.iter_mut().find(|a| a.is_press()) {
-            press.end(Ended::Cancelled, &mut self.cx);
+        if let Some(list) = &mut self.list {
+            list.stop();
+        }
+        if let Some(wanted) = self.attempts.iter_mut().find(|a| a.is_wanted()) {
+            wanted.end(Ended::Cancelled, &mut self.cx);
         }
     }
 
@@ -341,6 +507,9 @@ impl Call {
         self.timers.stop(Timer::Orphans);
         let patience = SHUTDOWN_WITHIN;
         self.timers.set(Timer::Shutdown, self.cx.now + patience);
+        if let Some(list) = &mut self.list {
+            list.stop();
+        }
         for attempt in &mut self.attempts {
             attempt.end(Ended::Shutdown, &mut self.cx);
             attempt.hurry(self.cx.now);
@@ -452,9 +621,9 @@ impl Call {
         }
     }
 
-    /// Whether one more unwanted call can be followed; a press always can.
+    /// Whether one more unwanted call can be followed; a wanted one always can.
     fn has_room(&self) -> bool {
-        self.attempts.iter().filter(|a| !a.is_press()).count() < MAX_ATTEMPTS - 1
+        self.attempts.iter().filter(|a| !a.is_wanted()).count() < MAX_ATTEMPTS - 1
     }
 
     fn next_attempt(&mut self) -> AttemptId {
@@ -514,7 +683,7 @@ impl Call {
             self.record(attempt.take_record());
             self.on_closed(&attempt);
         }
-        let unwanted = self.attempts.iter().any(|a| !a.is_press());
+        let unwanted = self.attempts.iter().any(|a| !a.is_wanted());
         if !unwanted && self.orphans.settled {
             self.place_held();
         }
@@ -541,18 +710,37 @@ impl Call {
     }
 
     fn on_closed(&mut self, attempt: &Attempt) {
-        let Some(ended) = attempt.ended() else {
+        let Some(ended) = attempt.ended().filter(|_| attempt.is_wanted()) else {
             return;
         };
-        if attempt.was_sent() {
+        let goes_on = self.goes_on_after(attempt);
+        if attempt.was_placed() {
             let (refusal, answered) = (attempt.refusal(), attempt.answered_for());
+            let (config, now) = (&self.cx.config, self.cx.now);
             self.limits
-                .on_closed(ended, refusal, answered, &self.cx.config, self.cx.now);
+                .on_closed(ended, refusal, answered, goes_on, config, now);
         }
-        self.result = Some(shown_after(ended));
+        if let Some(list) = self.list.as_mut().filter(|_| goes_on) {
+            list.advance();
+            let turn = list.turn();
+            self.on_next_turn(&turn);
+            return;
+        }
+        let cancelled = self.list.take().is_some_and(|list| list.is_stopped());
+        let shown = if cancelled {
+            Phase::Ended
+        } else {
+            shown_after(ended)
+        };
+        self.result = Some(shown);
         self.shown = None;
         let show_until = self.cx.now + self.cx.config.show_for;
         self.timers.set(Timer::Show, show_until);
+    }
+
+    /// Whether another number is called once this attempt is off the line.
+    fn goes_on_after(&self, attempt: &Attempt) -> bool {
+        self.list.as_ref().is_some_and(List::has_next) && attempt.leads_on()
     }
 
     fn show(&mut self) {
@@ -577,14 +765,19 @@ fn shown_after(ended: Ended) -> Phase {
     match ended {
         Ended::FarHungUp
         | Ended::Cancelled
+        | Ended::TurnedAway
         | Ended::MaxTime
         | Ended::ServiceMaxTime
         | Ended::Shutdown => Phase::Ended,
+        Ended::Announced => Phase::Announced,
         Ended::Limited(_) | Ended::Refused(Refusal::Limit { .. }) => Phase::Limited,
         Ended::Refused(Refusal::Offline) => Phase::Offline,
         Ended::NotAnswered
         | Ended::Rejected
         | Ended::Voicemail
+        | Ended::NotConfirmed
+        | Ended::NotSpoken
+        | Ended::NoNumber
         | Ended::Failed
         | Ended::CancelledByService
         | Ended::NoStream

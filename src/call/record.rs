@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::units::{AttemptId, ButtonId, CallId};
 
-use super::event::{Reason, Refusal, Remaining, Report, Status};
+use super::event::{Kind, Reason, Refusal, Remaining, Report, Status};
 
-/// The record of one press, as it stands at one moment. Each replaces the one
-/// before it; exactly one per attempt has [`closed`](Self::closed) set, and
+/// The record of one attempt, as it stands at one moment. Each replaces the
+/// one before it; exactly one per attempt has [`closed`](Self::closed) set, and
 /// nothing follows that one.
+///
+/// A press of a button with a list makes one attempt a number, each with a
+/// record of its own; [`press`](Self::press) joins them.
 ///
 /// Times are offsets from [`pressed`](Self::pressed); the daemon turns that
 /// one instant into wall time when it stores the row.
@@ -16,11 +19,24 @@ use super::event::{Reason, Refusal, Remaining, Report, Status};
 pub struct Record {
     /// Which attempt.
     pub attempt: AttemptId,
-    /// Which button.
-    pub button: ButtonId,
-    /// First edge of the press, in monotonic time.
+    /// Who called whom.
+    pub direction: Direction,
+    /// The first attempt of the press that this one is of.
+    pub press: AttemptId,
+    /// Which button; `None` for an inbound call.
+    pub button: Option<ButtonId>,
+    /// What was to be done with whoever answered.
+    pub kind: Kind,
+    /// Which number of the button's list: its place there.
+    pub target: u8,
+    /// Which number of this press: its place in the plan's list.
+    pub position: u8,
+    /// How often the list had been gone through before.
+    pub cycle: u8,
+    /// When it began, in monotonic time: the first edge of the press, the
+    /// moment a later number's turn came, or an inbound call's first stream.
     pub pressed: Instant,
-    /// The press counted.
+    /// The press counted; zero for all but the first attempt of a press.
     pub qualified: Duration,
     /// The request was handed out; `None` when a limit or a fault came first.
     pub sent: Option<Duration>,
@@ -32,6 +48,10 @@ pub struct Record {
     pub streamed: Option<Duration>,
     /// Answered, by the rule of the module page.
     pub answered: Option<Duration>,
+    /// The callee pressed the key that confirms.
+    pub confirmed: Option<Duration>,
+    /// From here on the two heard each other.
+    pub joined: Option<Duration>,
     /// The call was over for the visitor.
     pub over: Option<Duration>,
     /// The last we know of it: terminal at the service, or given up.
@@ -50,10 +70,50 @@ pub struct Record {
     pub close_code: Option<u16>,
     /// Times nothing was heard from the far end for `one_way_after`.
     pub one_way: u32,
+    /// Times the announcement was played to the callee.
+    pub spoken: u8,
+    /// Keys the callee pressed. Set with `over`.
+    pub digits: u32,
+    /// Openings of a door, the first [`MAX_OPENINGS`].
+    pub openings: Vec<Opening>,
+    /// Openings beyond those. Set with `over`.
+    pub more_openings: u32,
     /// Whether the place-call answer was missing and had to be looked up.
     pub outcome_unknown: bool,
     /// What the organization had left, as the place-call answer said.
     pub remaining: Option<Remaining>,
+}
+
+/// Most openings of a door that are written down with their time, for one call.
+pub const MAX_OPENINGS: usize = 16;
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The device called.
+    Outbound,
+    /// The device was called.
+    Inbound,
+}
+
+/// A door that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// When.
+    pub at: Duration,
+    /// Which door, by its place in the configuration.
+    pub door: u8,
+    /// What opened it.
+    pub by: OpenedBy,
+}
+
+/// What opened a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenedBy {
+    /// Its code, typed on the callee's telephone.
+    Code,
+    /// One of its words, in what the callee said.
+    Word,
 }
 
 /// Why a call was over, as the device knows it.
@@ -69,6 +129,13 @@ pub enum Ended {
     Rejected,
     /// A machine answered.
     Voicemail,
+    /// Somebody or something answered and did not press the key that confirms.
+    NotConfirmed,
+    /// The announcement was made, and confirmed where that was wanted.
+    Announced,
+    /// The announcement was sent, but the service never said that it was
+    /// played to its end.
+    NotSpoken,
     /// The device's own maximum time.
     MaxTime,
     /// The service's maximum time.
@@ -88,6 +155,11 @@ pub enum Ended {
     Refused(Refusal),
     /// A limit of the device said no: nothing was sent.
     Limited(Limit),
+    /// No number of the list is to be called at this hour: nothing was sent.
+    NoNumber,
+    /// An inbound call that was not let in: they are refused, or another call
+    /// was up.
+    TurnedAway,
     /// An earlier call could not be got off the line in time: nothing was sent.
     LineBusy,
     /// The place-call answer was missing and no call was found in time.
@@ -128,6 +200,46 @@ pub enum Cleared {
     ByStreamAlone,
     /// Not confirmed within the bound: it may still be up. Loud.
     GivenUp,
+}
+
+impl Record {
+    /// Of an attempt that has just begun.
+    pub(super) fn new(attempt: AttemptId, direction: Direction, pressed: Instant) -> Self {
+        Self {
+            attempt,
+            direction,
+            press: attempt,
+            button: None,
+            kind: Kind::Talk,
+            target: 0,
+            position: 0,
+            cycle: 0,
+            pressed,
+            qualified: Duration::ZERO,
+            sent: None,
+            accepted: None,
+            ringing: None,
+            streamed: None,
+            answered: None,
+            confirmed: None,
+            joined: None,
+            over: None,
+            closed: None,
+            call: None,
+            report: None,
+            ended: None,
+            cleared: None,
+            drops: 0,
+            close_code: None,
+            one_way: 0,
+            spoken: 0,
+            digits: 0,
+            openings: Vec::new(),
+            more_openings: 0,
+            outcome_unknown: false,
+            remaining: None,
+        }
+    }
 }
 
 impl Ended {

@@ -23,6 +23,14 @@ pub(super) enum Timer {
     Ring,
     /// A stream has been up for [`BELIEVE_AFTER`] and nobody said `answered`.
     Believe,
+    /// The callee did not confirm for [`confirm_within`](super::Config::confirm_within)
+    /// of the answer, or of the announcement's end.
+    Confirm,
+    /// An inbound call chimed for [`chime_for`](super::Config::chime_for).
+    Chime,
+    /// The next round of an announcement, after [`BETWEEN_ROUNDS`]. While one
+    /// is said: [`say_within`](super::Config::say_within) is over.
+    Say,
     /// No stream came [`stream_within`](super::Config::stream_within) of the
     /// answer.
     Join,
@@ -49,13 +57,16 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Hold,
         Self::Place,
         Self::Look,
         Self::Poll,
         Self::Ring,
         Self::Believe,
+        Self::Confirm,
+        Self::Chime,
+        Self::Say,
         Self::Join,
         Self::OneWay,
         Self::Return,
@@ -93,6 +104,18 @@ pub(super) const BELIEVE_AFTER: Duration = Duration::from_secs(1);
 
 /// How soon after a hang-up that was taken the call is looked at again.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
+
+/// Pause between two rounds of an announcement, in which the callee presses
+/// the key.
+pub(super) const BETWEEN_ROUNDS: Duration = Duration::from_secs(2);
+
+/// Of the time until the next number has to be dialed, what is kept for
+/// hanging up: a hang-up, and another after the first was refused.
+pub(super) const HANG_UP_ROOM: Duration = Duration::from_secs(5);
+
+/// A number rings for as long as this even where a slow service has used up
+/// the time before: below it nobody reaches the telephone.
+pub(super) const SHORTEST_RING: Duration = Duration::from_secs(15);
 
 /// How long a graceful stop may take in here; the rest of its 2 s belongs to
 /// the store.

@@ -33,7 +33,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let file = load(&at.config)?;
             println!("{}: {}", at.config.display(), summary(&file));
         }
-        What::Show(at) => print!("{}", toml::to_string(&load(&at.config)?)?),
+        What::Show(at) => {
+            let file = load(&at.config)?;
+            print!("{}", toml::to_string(&file)?);
+            if file.doors.iter().any(|door| door.code.is_some()) {
+                println!("\n# The codes of doors are not shown.");
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

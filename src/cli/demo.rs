@@ -31,9 +31,10 @@ use crate::edge::gpio;
 use crate::edge::panel_inputs::KernelClock;
 use crate::edge::store::{Query, Reader, Row};
 use crate::edge::virtual_card::{self, Remote};
-use crate::edge::virtual_panel::{Finger, VirtualButtons, VirtualLamp, virtual_button};
+use crate::edge::virtual_panel::{Finger, VirtualButtons, VirtualPin, virtual_buttons};
 use crate::panel::Level;
 use crate::simulator::{self, Simulator, speech};
+use crate::units::ButtonId;
 
 /// `callbox demo …`
 #[derive(Debug, clap::Args)]
@@ -91,7 +92,7 @@ impl Demo {
     fn start(out: &Path) -> Result<Self, Failure> {
         let service = Service::start()?;
         let clock = KernelClock::new()?;
-        let (finger, buttons) = virtual_button(clock);
+        let (finger, buttons) = virtual_buttons(clock);
         let (remote_tx, remote_rx) = mpsc::channel();
         let (config, setup) = configure(&service.handle.base_url(), out)?;
         let (told, mut heard) = daemon::notices();
@@ -166,7 +167,7 @@ impl Demo {
         while self.notices.try_recv().is_ok() {}
         self.started = Instant::now();
         self.say("a finger on the button");
-        if !self.finger.push(PUSH) {
+        if !self.finger.push(ButtonId(0), PUSH) {
             return Err("the panel takes no presses".into());
         }
         let row = self.follow()?;
@@ -255,10 +256,14 @@ fn story(phase: Phase) -> &'static str {
         Phase::Pressed => "lamp lit",
         Phase::Dialing => "lamp blinks slowly: the call is being placed",
         Phase::Ringing => "lamp blinks twice: it rings at the callee's, ring-back at the door",
+        Phase::Confirming => "answered: the callee is asked to press a key",
+        Phase::Chiming => "somebody calls: it chimes",
+        Phase::Announcing => "answered: the announcement is being made",
         Phase::Answered => "lamp lit: answered, the service has connected the sound",
         Phase::OneWay => "nothing is heard from the callee",
         Phase::Reconnecting => "the sound dropped and is expected back",
         Phase::Ending => "hanging up",
+        Phase::Announced => "the announcement was made",
         Phase::Ended => "the call is over",
         Phase::Failed => "the call failed",
         Phase::Limited => "a limit says no",
@@ -377,9 +382,9 @@ struct DemoFace(Option<VirtualButtons>);
 
 impl Face for DemoFace {
     type Edges = VirtualButtons;
-    type Lamp = VirtualLamp<fn(bool)>;
+    type Pin = VirtualPin;
 
-    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error> {
+    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Pin>, gpio::Error> {
         let edges = self
             .0
             .take()
@@ -387,7 +392,8 @@ impl Face for DemoFace {
         Ok(Lines {
             edges,
             levels: vec![Level::Inactive],
-            lamp: None,
+            lamps: Vec::new(),
+            relays: Vec::new(),
         })
     }
 }

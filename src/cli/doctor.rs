@@ -16,6 +16,7 @@
 
 mod device;
 mod network;
+mod panel;
 mod report;
 
 use std::io::IsTerminal;
@@ -34,7 +35,7 @@ use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
 use crate::edge::rest::Rest;
 use crate::wire::control::Request;
-use crate::wire::rest::{ApiError, Pair};
+use crate::wire::rest::{ApiError, Number, Pair};
 
 use report::{Finding, Level, Report};
 
@@ -49,15 +50,19 @@ pub(super) struct Arguments {
 }
 
 /// What is looked at, in an order in which the first fault explains those behind it.
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 17] = [
     ("config", config),
     ("daemon", daemon),
     ("control", device::control),
     ("secrets", device::secrets),
+    ("doors", panel::doors),
     ("service", network::service),
     ("number", network::number),
+    ("inbound", network::inbound),
     ("clock", network::clock),
+    ("hours", panel::hours),
     ("cards", device::cards),
+    ("prompts", panel::prompts),
     ("lines", device::lines),
     ("ingress", network::ingress),
     ("round trip", network::round_trip),
@@ -87,6 +92,8 @@ enum Service {
     Asked {
         answer: Result<Pair, ApiError>,
         took: Duration,
+        /// The number as the service has it.
+        number: Box<Result<Number, ApiError>>,
         /// Our clock and the service's, at one moment.
         clocks: Option<(Stamp, Stamp)>,
     },
@@ -195,7 +202,7 @@ impl Patient {
     }
 }
 
-/// One request: it proves the way, the key, and the number's id at once.
+/// The first request proves the way, the key, and the number's id at once.
 async fn ask_service(file: &File) -> Service {
     let rest = match file.rest() {
         Ok(config) => Rest::new(config, Arc::default()),
@@ -207,10 +214,17 @@ async fn ask_service(file: &File) -> Service {
     };
     let begun = Instant::now();
     let answer = rest.check_pair(&file.service.from_number).await;
+    let took = begun.elapsed();
+    let clocks = rest.service_time().map(|theirs| (Stamp::system(), theirs));
+    let number = match &answer {
+        Ok(_) => rest.number().await,
+        Err(error) => Err(error.clone()),
+    };
     Service::Asked {
         answer,
-        took: begun.elapsed(),
-        clocks: rest.service_time().map(|theirs| (Stamp::system(), theirs)),
+        took,
+        number: Box::new(number),
+        clocks,
     }
 }
 

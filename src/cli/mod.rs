@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod log;
 mod run;
+mod service;
 pub mod simulate;
 mod text;
 
@@ -69,6 +70,8 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
+    /// What the service does with calls to this device's number
+    Service(service::Arguments),
     /// Try everything the configuration names, and say what to mend
     Doctor(doctor::Arguments),
 }
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => control::status(&arguments),
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Service(arguments) => service::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

@@ -11,10 +11,10 @@ use super::Failure;
 use crate::audio::engine::Engine;
 use crate::config::{File, load};
 use crate::daemon::{self, Face, Hardware, Lines, StartSound};
-use crate::edge::gpio::{self, ButtonLine, Buttons, LampLine, LampPin};
+use crate::edge::gpio::{self, ButtonLine, Buttons, LinePin, OutputLine};
 use crate::edge::panel_inputs::EdgeSource;
 use crate::edge::{alsa, realtime};
-use crate::panel::{Input, Level};
+use crate::panel::{Input, LampRole, Level};
 use crate::trace::Trace;
 use crate::units::ButtonId;
 
@@ -27,7 +27,8 @@ pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
     let face = Panel {
         buttons: file.button_lines(),
         count: file.buttons.len(),
-        lamp: file.lamp_lines().into_iter().next().map(|(_, line)| line),
+        lamps: file.lamp_lines(),
+        relays: file.relay_lines(),
     };
     let hardware = Hardware {
         face,
@@ -87,14 +88,15 @@ struct Panel {
     buttons: Vec<(ButtonId, ButtonLine)>,
     /// All buttons, also those only the control socket presses.
     count: usize,
-    lamp: Option<LampLine>,
+    lamps: Vec<(LampRole, OutputLine)>,
+    relays: Vec<OutputLine>,
 }
 
 impl Face for Panel {
     type Edges = Wired;
-    type Lamp = LampPin;
+    type Pin = LinePin;
 
-    fn open(&mut self) -> Result<Lines<Wired, LampPin>, gpio::Error> {
+    fn open(&mut self) -> Result<Lines<Wired, LinePin>, gpio::Error> {
         let (ids, lines): (Vec<_>, Vec<_>) = self.buttons.iter().cloned().unzip();
         let wired = Wired {
             lines: Buttons::open(&lines)?,
@@ -104,11 +106,14 @@ impl Face for Panel {
         for (id, level) in wired.ids.iter().zip(wired.lines.levels()?) {
             levels[usize::from(id.0)] = level;
         }
-        let lamp = self.lamp.as_ref().map(LampPin::open).transpose()?;
+        let lamp = |(role, line): &(_, _)| Ok((*role, LinePin::open(line)?));
+        let lamps = self.lamps.iter().map(lamp);
+        let relays = self.relays.iter().map(LinePin::open);
         Ok(Lines {
             edges: wired,
             levels,
-            lamp,
+            lamps: lamps.collect::<Result<_, gpio::Error>>()?,
+            relays: relays.collect::<Result<_, _>>()?,
         })
     }
 }

@@ -111,6 +111,7 @@ impl Arguments {
                 answer: answers,
                 says: Says::SpeechThenNoMedia(words.into()),
                 hangs_up: HangsUp::Never,
+                ..Callee::echoing()
             },
         })
     }

@@ -54,8 +54,8 @@ impl File {
     /// Finds the first fault.
     pub(super) fn check(&self) -> Result<(), Wrong> {
         self.check_ingress()?;
-        self.check_panel()?;
         self.check_buttons()?;
+        self.check_panel()?;
         self.check_lamps_and_doors()?;
         self.check_lines()?;
         self.check_schedules()?;
@@ -113,8 +113,13 @@ impl File {
         let key = |e: &BadConfig| match e {
             BadConfig::Qualify(_) => "qualify_ms",
             BadConfig::LongPress(_) => "long_press_ms",
+            BadConfig::DoubleWithin(_) => "double_press_ms",
             BadConfig::Stuck(_) => "stuck_s",
-            BadConfig::Rearm(_) => "",
+            // Not in the file, or found by the types and by the buttons' check.
+            BadConfig::Rearm(_)
+            | BadConfig::DoublePress(_)
+            | BadConfig::NoLongPress(_)
+            | BadConfig::Pulse(_) => "",
         };
         let settings = self.panel_settings();
         settings
@@ -395,7 +400,7 @@ fn door_code(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
         .map_err(|why| ("code", format!("{name}: {why}")))?;
     let others = earlier.iter().filter_map(|d| Some((d, d.code.as_ref()?)));
     for (other, taken) in others {
-        if code.holds(taken) || taken.holds(code) {
+        if code.is_like(taken) {
             let what = format!(
                 "{name}: whoever types one of the codes of {name} and {} types the other on the \
                  way; choose another",

@@ -30,10 +30,13 @@ impl Code {
         }
     }
 
-    /// Whether whoever types this code types the other one on the way.
-    pub(super) fn holds(&self, other: &Self) -> bool {
-        let mut parts = self.0.windows(other.0.len());
-        parts.any(|part| part == other.0)
+    /// Whether whoever types one of the two types the other on the way.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let holds = |long: &[Digit], short: &[Digit]| {
+            let mut parts = long.windows(short.len());
+            parts.any(|part| part == short)
+        };
+        holds(&self.0, &other.0) || holds(&other.0, &self.0)
     }
 }
 

@@ -13,13 +13,15 @@ use super::button::{Button, Schedule};
 use super::door::Code;
 use super::hours::Hours;
 use super::value::{
-    as_base, as_channel, as_line, as_ms, as_order, as_seconds, as_some_id, as_some_text, as_style,
-    as_zone, base, channel, code, decibels, line, ms, number, numbers, order, path, seconds,
-    some_id, some_path, some_text, style, whole_number, whole_numbers, within, ws_url, zone,
+    as_base, as_channel, as_line, as_ms, as_order, as_role, as_seconds, as_some_id, as_some_text,
+    as_style, as_zone, base, channel, code, decibels, line, ms, number, numbers, order, path, role,
+    seconds, some_id, some_path, some_text, style, whole_number, whole_numbers, within, ws_url,
+    zone,
 };
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
 use crate::edge::gpio::LineSpec;
+use crate::panel::LampRole;
 use crate::units::{ByteOrder, E164};
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
@@ -148,6 +150,13 @@ pub struct Panel {
         serialize_with = "as_ms"
     )]
     pub long_press: Duration,
+    /// Two presses within this time are a double press.
+    #[serde(
+        rename = "double_press_ms",
+        deserialize_with = "ms::<200, 2000, _>",
+        serialize_with = "as_ms"
+    )]
+    pub double_press: Duration,
     /// Held this long it is stuck.
     #[serde(
         rename = "stuck_s",
@@ -168,21 +177,12 @@ pub struct Lamp {
     #[serde(default)]
     pub active_low: bool,
     /// What it shows. Default: how the call goes.
-    #[serde(default)]
+    #[serde(
+        default = "status",
+        deserialize_with = "role",
+        serialize_with = "as_role"
+    )]
     pub role: LampRole,
-}
-
-/// What a lamp shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LampRole {
-    /// How the call goes, in patterns.
-    #[default]
-    Status,
-    /// Lit from the press to the end of the call.
-    InProgress,
-    /// Lit while somebody hears the visitor.
-    Listen,
 }
 
 /// `[[door]]`
@@ -390,6 +390,10 @@ pub struct Control {
     pub group: Option<String>,
 }
 
+fn status() -> LampRole {
+    LampRole::Status
+}
+
 fn pulse() -> Duration {
     Duration::from_secs(3)
 }
@@ -403,6 +407,7 @@ impl Default for Panel {
         Self {
             qualify: Duration::from_millis(20),
             long_press: Duration::from_secs(2),
+            double_press: Duration::from_millis(400),
             stuck: Duration::from_secs(60),
         }
     }

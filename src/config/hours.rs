@@ -387,7 +387,9 @@ mod tests {
             (&["mon-fri 00:00-24:00"], Some((Saturday, "00:00"))),
             (&["00:00-24:00"], None),
             (&["08:00-18:00", "19:00-08:00"], Some((Monday, "18:00"))),
-            (&["mon-sat 22:00-21:00"], Some((Sunday, "21:00"))),
+            (&["22:00-21:00"], Some((Monday, "21:00"))),
+            // Nobody's night leads into Monday's morning.
+            (&["mon-sat 22:00-21:00"], Some((Monday, "00:00"))),
             (&[], Some((Monday, "00:00"))),
         ];
         for (all, want) in cases {

@@ -32,8 +32,9 @@ use check::Wrong;
 pub use button::{Action, Button, Kind, Schedule, Target};
 pub use door::{BadCode, Code};
 pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};
-pub use file::{Clock, Door, Lamp, LampRole, Panel, Place, Prompts, Service, Sound, Store};
+pub use file::{Clock, Door, Lamp, Panel, Place, Prompts, Service, Sound, Store};
 pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};
+pub use parts::NO_SIGNING_KEY;
 pub use text::{BadText, Facts, Text};
 
 /// Where the configuration is unless the command line says otherwise.
@@ -94,10 +95,20 @@ pub fn parse(path: &Path, text: &str) -> Result<File, Fault> {
         what: what.to_owned(),
     };
     let file: File = toml::from_str(text)
-        .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), e.message()))?;
+        .map_err(|e| fault(e.span().map(|span| At::find(text, span.start)), plain(&e)))?;
     file.check()
         .map_err(|wrong| fault(At::find_key(text, &wrong), &wrong.what))?;
     Ok(file)
+}
+
+/// The message of a fault of form, or better words for a frequent one.
+fn plain(error: &toml::de::Error) -> &str {
+    match error.message() {
+        said if said.contains("invalid type: map, expected a sequence") => {
+            "there may be several of these; write the section with two brackets, like [[lamp]]"
+        }
+        said => said,
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

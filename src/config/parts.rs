@@ -3,18 +3,22 @@
 use std::path::PathBuf;
 
 use jiff::civil::Weekday;
-use jiff::tz::TimeZone;
 
-use super::button::Kind;
+use super::button::{Action, Kind};
 use super::door::Code;
-use super::file::{File, InboundAction, IngressMode, LampRole};
+use super::file::{File, InboundAction, IngressMode};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
-use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target};
-use crate::edge::gpio::{ButtonLine, LampLine};
+use crate::daemon::{
+    Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target, Volume,
+};
+use crate::edge::gpio::{ButtonLine, OutputLine};
+use crate::edge::zone::Zone;
 use crate::edge::{alsa, ingress, rest, store};
+use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
-use crate::wire::handshake::SigningKey;
+use crate::wire::handshake::{SigningKey, Token};
+use crate::wire::rest::WsUrl;
 use crate::{audio, call, panel};
 
 /// How a missing key is spoken of.
@@ -22,7 +26,7 @@ const NO_KEY: &str = "there is no API key: put it in a file, and its path in [se
                       or hand it over as the systemd credential api-key";
 
 /// How a missing signing key is spoken of.
-const NO_SIGNING_KEY: &str = "[inbound] action: a call to the device needs a signing key, by which it \
+pub const NO_SIGNING_KEY: &str = "[inbound] action: a call to the device needs a signing key, by which it \
                               knows the service; make one in the service's console, put it in a \
                               file, and its path in [service] signing_key_file";
 
@@ -38,7 +42,7 @@ impl File {
             public_url: self.ingress.public_url.clone(),
             rest: self.rest()?,
             ingress: self.ingress()?,
-            call: self.call(),
+            call: self.call()?,
             audio: self.audio(),
             panel: self.panel_settings(),
             store: self.store(),
@@ -46,20 +50,27 @@ impl File {
                 socket: self.control.socket.clone(),
                 group: self.control.group.clone(),
             }),
-            doors: self.doors()?,
+            doors: self
+                .doors
+                .iter()
+                .map(|d| Door {
+                    name: d.name.clone(),
+                })
+                .collect(),
             schedules: self.schedules(),
             inbound: self.inbound()?,
             place: self.place.name.trim().to_owned(),
             quiet: self.clock.quiet.clone().unwrap_or_else(Hours::never),
             timezone: self.timezone()?,
-            prompts: self.prompts.folder.clone(),
-            volume_step_db: self.sound.volume_step_db as i8,
-            volume_steps: self.sound.volume_steps as i8,
+            volume: Volume {
+                step_db: self.sound.volume_step_db as i8,
+                steps: self.sound.volume_steps as i8,
+            },
             byte_order: self.sound.l16_byte_order,
         })
     }
 
-    fn button(&self, b: &super::Button) -> Button {
+    pub(super) fn button(&self, b: &super::Button) -> Button {
         let night = self.clock.night.clone().unwrap_or_else(Hours::never);
         let target = |target: super::Target| Target {
             number: target.number,
@@ -94,12 +105,13 @@ impl File {
         (!hours.is_empty()).then(|| Hours::gap(&hours))?
     }
 
-    /// The doors, their codes read.
+    /// What opens the doors, their codes read.
     ///
     /// # Errors
     /// A code is missing, cannot be one, or is too like another.
-    pub fn doors(&self) -> Result<Vec<Door>, String> {
-        let mut doors: Vec<Door> = Vec::new();
+    pub fn doors(&self) -> Result<Vec<call::Door>, String> {
+        let mut codes: Vec<(&str, Code)> = Vec::new();
+        let mut doors = Vec::new();
         for (n, door) in (1..).zip(&self.doors) {
             let code = door_code(n, door)?;
             if code.is_none() && door.words.is_empty() {
@@ -109,22 +121,20 @@ impl File {
                     door.name
                 ));
             }
-            let alike = |other: &&Door| match (&code, &other.code) {
-                (Some(a), Some(b)) => a.holds(b) || b.holds(a),
-                _ => false,
-            };
-            if let Some(other) = doors.iter().find(alike) {
+            let alike = |other: &Code| code.as_ref().is_some_and(|c| c.is_like(other));
+            if let Some((other, _)) = codes.iter().find(|(_, code)| alike(code)) {
                 return Err(format!(
-                    "[[door]] {}: whoever types its code or that of {} types the other on the \
-                     way; choose another",
-                    door.name, other.name
+                    "[[door]] {}: whoever types its code or that of {other} types the other on \
+                     the way; choose another",
+                    door.name
                 ));
             }
-            doors.push(Door {
-                name: door.name.clone(),
-                code,
+            let digits = code.as_ref().map(Code::digits);
+            doors.push(call::Door {
+                code: digits.unwrap_or_default().to_vec(),
                 words: door.words.clone(),
             });
+            codes.extend(code.map(|code| (door.name.as_str(), code)));
         }
         Ok(doors)
     }
@@ -148,8 +158,7 @@ impl File {
     /// # Errors
     /// There is no signing key, or the token can neither be read nor made.
     pub fn inbound(&self) -> Result<Option<Inbound>, String> {
-        let action = self.inbound.action;
-        if action == InboundAction::Refuse {
+        if self.inbound.action == InboundAction::Refuse {
             return Ok(None);
         }
         if self.ingress()?.signing_key.is_none() {
@@ -157,10 +166,30 @@ impl File {
         }
         let token = secret::kept_token(self.inbound.token_file.as_deref(), &self.token_path())?;
         Ok(Some(Inbound {
-            action,
             allow: self.inbound.allow.clone(),
             token,
         }))
+    }
+
+    /// The token of the secret path, if there is one already: nothing is made.
+    ///
+    /// # Errors
+    /// It is of no use.
+    pub fn inbound_token(&self) -> Result<Option<Token>, String> {
+        secret::token(self.inbound.token_file.as_deref(), &self.token_path())
+    }
+
+    /// The secret address on which calls to the device come in.
+    ///
+    /// # Errors
+    /// The public URL is too long for it.
+    pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
+        let url = format!(
+            "{}/inbound/{}",
+            self.ingress.public_url.as_str(),
+            token.as_str()
+        );
+        WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 
     /// Where the token is kept that was drawn here.
@@ -172,16 +201,11 @@ impl File {
     ///
     /// # Errors
     /// This machine does not know it.
-    pub fn timezone(&self) -> Result<TimeZone, String> {
-        let Some(name) = &self.clock.timezone else {
-            return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC));
-        };
-        TimeZone::get(name).map_err(|_| {
-            format!(
-                "[hours] timezone: this machine knows no {name}; `timedatectl list-timezones` \
-                 shows those it knows, and the package tzdata brings them"
-            )
-        })
+    pub fn timezone(&self) -> Result<Zone, String> {
+        match &self.clock.timezone {
+            Some(name) => Zone::named(name).map_err(|e| format!("[hours] timezone: {e}")),
+            None => Ok(Zone::system()),
+        }
     }
 
     /// The service's settings.
@@ -275,8 +299,8 @@ impl File {
 
     /// The lines of the lamps, and what each shows.
     #[must_use]
-    pub fn lamp_lines(&self) -> Vec<(LampRole, LampLine)> {
-        let line = |lamp: &super::Lamp| LampLine {
+    pub fn lamp_lines(&self) -> Vec<(LampRole, OutputLine)> {
+        let line = |lamp: &super::Lamp| OutputLine {
             line: lamp.line.clone(),
             active_low: lamp.active_low,
         };
@@ -284,14 +308,30 @@ impl File {
         lamps.map(|lamp| (lamp.role, line(lamp))).collect()
     }
 
-    fn call(&self) -> call::Config {
-        call::Config {
+    /// The lines of the doors' relays.
+    #[must_use]
+    pub fn relay_lines(&self) -> Vec<OutputLine> {
+        let line = |door: &super::Door| OutputLine {
+            line: door.line.clone(),
+            active_low: door.active_low,
+        };
+        self.doors.iter().map(line).collect()
+    }
+
+    fn call(&self) -> Result<call::Config, String> {
+        Ok(call::Config {
             ring_for: self.call.ring_for,
+            inbound: match self.inbound.action {
+                InboundAction::Refuse => call::Inbound::Refuse,
+                InboundAction::Chime => call::Inbound::Chime,
+                InboundAction::Answer => call::Inbound::Answer,
+            },
+            doors: self.doors()?,
             max_call: self.call.max,
             calls_per_day: self.limits.calls as u16,
             minutes_per_day: std::time::Duration::from_secs(u64::from(self.limits.minutes) * 60),
             ..call::Config::default()
-        }
+        })
     }
 
     fn audio(&self) -> audio::Config {
@@ -310,10 +350,23 @@ impl File {
     }
 
     pub(super) fn panel_settings(&self) -> panel::Config {
+        let button = |b: &super::Button| panel::ButtonConfig {
+            calls: match (b.press, b.long_press) {
+                (Action::Call, _) => Some(CallsOn::Press),
+                (_, Action::Call) => Some(CallsOn::LongPress),
+                _ => None,
+            },
+            long_press: b.long_press != Action::None,
+            double_press: b.double_press != Action::None,
+        };
+        let relay = |door: &super::Door| panel::RelayConfig { pulse: door.pulse };
         panel::Config {
             qualify: self.panel.qualify,
             long_press: self.panel.long_press,
+            double_within: self.panel.double_press,
             stuck: self.panel.stuck,
+            buttons: self.buttons.iter().map(button).collect(),
+            relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
         }
     }

@@ -46,25 +46,36 @@ pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, S
     Ok(Some(text.to_owned()))
 }
 
-/// The token of the secret path on which calls to the device come in. Without
-/// a file or a credential it is drawn once, and kept at `path` for its owner.
+/// The token of the secret path on which calls to the device come in: from
+/// the file that is named, from the credential, or the one kept at `path`.
 ///
 /// # Errors
-/// It can neither be read nor made; says what to do.
-pub(super) fn kept_token(named: Option<&Path>, path: &Path) -> Result<Token, String> {
+/// It is there, and of no use.
+pub(super) fn token(named: Option<&Path>, path: &Path) -> Result<Option<Token>, String> {
     let name = "inbound-token";
     let given = match read(named, name)? {
         None if path.exists() => read(Some(path), name)?,
         given => given,
     };
-    if let Some(text) = given {
-        return Token::parse(&text).ok_or_else(|| {
+    let parse = |text: String| {
+        Token::parse(&text).ok_or_else(|| {
             format!(
                 "an {name} has {} letters, digits, - and _; `head -c 24 /dev/urandom | basenc \
                  --base64url` makes one",
                 Token::LENGTH
             )
-        });
+        })
+    };
+    given.map(parse).transpose()
+}
+
+/// The token, drawn and kept at `path` when there is none yet.
+///
+/// # Errors
+/// It can neither be read nor made; says what to do.
+pub(super) fn kept_token(named: Option<&Path>, path: &Path) -> Result<Token, String> {
+    if let Some(token) = token(named, path)? {
+        return Ok(token);
     }
     let mut bytes = [0; 24];
     SystemRandom::new()

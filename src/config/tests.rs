@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
@@ -30,7 +31,17 @@ fn the_template_is_valid() {
 fn the_template_shows_the_true_defaults() {
     // Every `#key = value` line, taken in, changes nothing; the keys that
     // name a file have no default, and `certificate` goes with another mode.
-    let optional = ["_file", "certificate", "private_key", "group"];
+    let optional = [
+        "_file",
+        "certificate",
+        "private_key",
+        "group",
+        "phone_number_id",
+        "night",
+        "quiet",
+        "timezone",
+        "folder",
+    ];
     let full: String = TEMPLATE
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -49,6 +60,41 @@ fn the_template_shows_the_true_defaults() {
     let text = |t: &str| format!("{:?}", parse(Path::new("t"), t).unwrap());
     assert_ne!(full, TEMPLATE);
     assert_eq!(text(&full), text(TEMPLATE));
+}
+
+#[test]
+fn the_examples_of_the_template_are_valid() {
+    let text: String = TEMPLATE
+        .lines()
+        .map(|line| line.strip_prefix("#  ").unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    // A number stands in `to` or in targets, and night must be known.
+    let text = text
+        .replacen("to = \"+15550100002\"\n", "", 1)
+        .replace("#night", "night")
+        .replace("#name = \"\"", "name = \"Main Street 1\"");
+    let file = parse(Path::new("t"), &text).unwrap();
+    let [door, lift, louder, softer] = &file.buttons[..] else {
+        panic!("{:?}", file.buttons)
+    };
+    assert_eq!(door.targets[0].when, When::Day);
+    assert_eq!(lift.kind, Kind::Announce);
+    assert_eq!(lift.to.len(), 2);
+    let volume = (louder.press, softer.press);
+    assert_eq!(volume, (Action::VolumeUp, Action::VolumeDown));
+    assert_eq!(file.schedules[0].at[0].minute(), 180);
+    assert_eq!(file.doors[0].words, ["open the door"]);
+    let said = lift.say.as_ref().unwrap().render(&Facts {
+        place: &file.place.name,
+        time: "14:05",
+        date: "1 June",
+        button: &lift.name,
+    });
+    assert_eq!(
+        said,
+        "Somebody is stuck in the lift at Main Street 1. It is 14:05."
+    );
 }
 
 #[test]
@@ -139,7 +185,7 @@ fn faults_name_line_section_and_key() {
         (
             "00000000-0000",
             "0000",
-            "callbox.toml:4: [service] phone_number_id:",
+            "callbox.toml:4: [service] phone_number_id: phone_number_id is a UUID",
         ),
         (
             "[ingress]",
@@ -172,6 +218,360 @@ fn faults_name_line_section_and_key() {
         let said = fault(&SMALL.replacen(from, to, 1));
         assert!(said.contains(want), "{to}\n  said: {said}\n  want: {want}");
     }
+}
+
+/// Faults of the panel, each in a file of its own behind [`SMALL`].
+const WRONG: &[(&str, &str)] = &[
+    // Lists of numbers.
+    (
+        "[[button]]\nname = \"b\"",
+        "callbox.toml:11: [[button]] to: b: write whom it calls",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = []\nkind = \"announce\"\nsay = \"x\"",
+        "callbox.toml:13: [[button]] to: b: write whom it calls",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+49301\", \"49302\"]",
+        "callbox.toml:13: [[button]] to: a number starts with +",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+49301\", 49302]",
+        "callbox.toml:13: [[button]] to: invalid type: integer",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+49301\", \"+49301\"]",
+        "a number stands there twice; cycles = 2",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+491\",\"+492\",\"+493\",\"+494\",\"+495\",\"+496\",\"+497\",\"+498\",\"+499\"]",
+        "at most 8 numbers",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\n[[button.target]]\nnumber = \"+49302\"",
+        "callbox.toml:13: [[button]] to: b: write all numbers here, or each as",
+    ),
+    (
+        "[[button]]\nname = \"b\"\n[[button.target]]\nnumber = \"+49302\"\nwhen = \"night\"",
+        "callbox.toml:15: [[button.target]] when: b: it is not known what night is",
+    ),
+    (
+        "[[button]]\nname = \"b\"\n[[button.target]]\nnumber = \"+49302\"\nwhen = \"8-18\"",
+        "callbox.toml:15: [[button.target]] when: \"8-18\" names no hours",
+    ),
+    (
+        "[[button]]\nname = \"b\"\n[[button.target]]\nnumber = \"+15550100001\"",
+        "callbox.toml:14: [[button.target]] number: b: this is the number that calls",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+49301\", \"+49302\"]\nring_for_s = 60",
+        "callbox.toml:14: [[button]] ring_for_s: b: with a list",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = [\"+49301\", \"+49302\"]\n[call]\nring_for_s = 60",
+        "callbox.toml:15: [call] ring_for_s: b: with a list",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\ncycles = 10",
+        "10 is outside 1 to 9",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nconfirm = \"12\"",
+        "write one key",
+    ),
+    // What they do.
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\ndouble_press = \"cancel\"",
+        "callbox.toml:14: [[button]] double_press: b: a call would have to wait",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\npress = \"none\"\ndouble_press = \"call\"",
+        "double_press: b: a call would have to wait",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nlong_press = \"call\"",
+        "long_press: b: the press calls already",
+    ),
+    (
+        "[[button]]\nname = \"b\"\npress = \"ring\"",
+        "unknown variant `ring`",
+    ),
+    // Announcements.
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nkind = \"announce\"",
+        "callbox.toml:11: [[button]] say: b: write what is announced",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nsay = \"x\"",
+        "callbox.toml:14: [[button]] say: b: only kind = \"announce\" says a text",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nkind = \"announce\"\nsay = \"{where}\"",
+        "callbox.toml:15: [[button]] say: {where} is no placeholder",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nkind = \"announce\"\nsay = \"at {place}\"",
+        "callbox.toml:15: [[button]] say: it says {place}, and no place is known",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nkind = \"announce\"\nsay = \"\\u001b[2J\"",
+        "control characters",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\nkind = \"announce\"\nsay = \"x\"\ninkbox_tts = false",
+        "inkbox_tts: b: it is the service that speaks",
+    ),
+    (
+        "[[button]]\nname = \"b\"\nto = \"+49301\"\ninkbox_tts = true",
+        "inkbox_tts: b: text takes the microphone's place",
+    ),
+    (
+        "[[schedule]]\nname = \"s\"\nbutton = \"door\"\nat = \"03:00\"",
+        "callbox.toml:13: [[schedule]] button: door is for talking",
+    ),
+    (
+        "[[schedule]]\nname = \"s\"\nbutton = \"lift\"\nat = \"03:00\"",
+        "no button is called \"lift\"",
+    ),
+    (
+        "[[schedule]]\nname = \"s\"\nbutton = \"door\"\nat = \"24:00\"",
+        "callbox.toml:14: [[schedule]] at: \"24:00\" is no time of day",
+    ),
+    (
+        "[[schedule]]\nname = \"s\"\nbutton = \"door\"\nat = []",
+        "at: write 1 to 24 times",
+    ),
+    (
+        "[[schedule]]\nname = \"s\"\nbutton = \"door\"\nat = \"03:00\"\ndays = \"monday\"",
+        "\"monday\" names no days",
+    ),
+    // Lamps and doors.
+    (
+        "[lamp]\nline = \"GPIO5\"",
+        "callbox.toml:11: [lamp]: there may be several of these; write the section with two",
+    ),
+    (
+        "[[lamp]]\nline = \"GPIO5\"\nrole = \"disco\"",
+        "\"disco\" is none of status, in-progress, listen",
+    ),
+    (
+        "[[lamp]]\nline = \"GPIO5\"\n[[lamp]]\nline = \"GPIO5\"",
+        "callbox.toml:14: [[lamp]] line: lamp 2 and lamp 1 share a line",
+    ),
+    (
+        "[[lamp]]\nline = \"GPIO5\"\n[[door]]\nname = \"d\"\nline = \"GPIO5\"",
+        "callbox.toml:15: [[door]] line: d and lamp 1 share a line",
+    ),
+    (
+        "[[door]]\nname = \"d\"\nline = \"GPIO5\"\npulse_ms = 50",
+        "50 is outside 100 to 30000",
+    ),
+    (
+        "[[door]]\nname = \"d\"\nline = \"GPIO5\"\nwords = [\"ok\"]",
+        "words: d: a word or phrase has 3 to 64 letters",
+    ),
+    // Calls to the device, hours, the rest.
+    (
+        "[inbound]\naction = \"chime\"",
+        "callbox.toml:11: [inbound] allow: name the numbers that may call",
+    ),
+    (
+        "[inbound]\nallow = [\"*\"]",
+        "'*' does not belong in a telephone number",
+    ),
+    (
+        "[hours]\nnight = \"22-7\"",
+        "callbox.toml:12: [hours] night: \"22-7\" names no hours",
+    ),
+    (
+        "[hours]\ntimezone = \"../etc/passwd\"",
+        "callbox.toml:12: [hours] timezone: this is no time zone",
+    ),
+    (
+        "[sound]\nl16_byte_order = \"middle\"",
+        "\"middle\" is none of big, little",
+    ),
+    ("[sound]\nvolume_step_db = 20", "20 is outside 1 to 10"),
+    ("[prompts]\nfolder = \"\"", "a path may not be empty"),
+];
+
+#[test]
+fn faults_of_the_panel_are_at_their_place() {
+    let mut wrong = Vec::new();
+    for (text, want) in WRONG {
+        let said = fault(&format!("{SMALL}{text}\n"));
+        if !said.contains(want) {
+            wrong.push(format!("{text}\n  said: {said}\n  want: {want}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A file with these keys in its door.
+fn with_door(keys: &str) -> String {
+    format!("{SMALL}[[door]]\nname = \"front\"\nline = \"GPIO5\"\n{keys}\n")
+}
+
+#[test]
+fn a_code_is_never_shown() {
+    const CODE: &str = "47110815";
+    let file = parse(Path::new("t"), &with_door(&format!("code = \"{CODE}\""))).unwrap();
+    assert_eq!(file.doors[0].code.as_ref().unwrap().digits().len(), 8);
+    let doors = file.doors().unwrap();
+    for shown in [
+        format!("{file:?}{file:#?}"),
+        toml::to_string(&file).unwrap(),
+        format!("{doors:?}"),
+    ] {
+        assert!(!shown.contains("4711") && !shown.contains("'4'"), "{shown}");
+    }
+    // Nor is one that is wrong, whatever is wrong with it.
+    for keys in [
+        "code = 47110815",
+        "code = [47110815]",
+        "code = \"47110815x\"",
+        "code = \"47110815471108154711\"",
+        "code = \"47110815\"\ncode_file = \"/x\"",
+        "code = \"47110815",
+        "code = 47110815x",
+        "code = \"47110815\"\n[[door]]\nname = \"back\"\nline = \"GPIO6\"\ncode = \"0815\"",
+    ] {
+        let said = fault(&with_door(keys));
+        assert!(!said.contains("0815"), "{said}");
+        assert!(said.starts_with("callbox.toml:1"), "{said}");
+    }
+    let one = fault(&with_door("code = \"7\""));
+    assert!(
+        one.contains("allow_single_digit = true") && !one.contains('7'),
+        "{one}"
+    );
+    parse(
+        Path::new("t"),
+        &with_door("code = \"7\"\nallow_single_digit = true"),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_code_comes_from_its_file_too() {
+    let dir = std::env::temp_dir().join(format!("callbox-code-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("code");
+    let file = |keys: &str| {
+        let keys = format!("code_file = \"{}\"\n{keys}", path.display());
+        parse(Path::new("t"), &with_door(&keys)).unwrap()
+    };
+    let said = file("").doors().unwrap_err();
+    assert!(
+        said.contains("[[door]] front:") && said.contains("cannot be read"),
+        "{said}"
+    );
+    for (text, want) in [
+        ("4711\n", None),
+        ("7\n", Some("allow_single_digit")),
+        ("open\n", Some("keys of a telephone")),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let said = file("").doors().err();
+        assert_eq!(said.is_some(), want.is_some(), "{said:?}");
+        let says = |want| said.as_ref().is_some_and(|said| said.contains(want));
+        assert!(want.is_none_or(says), "{said:?}");
+    }
+    std::fs::write(&path, "4711").unwrap();
+    let back = "[[door]]\nname = \"back\"\nline = \"GPIO6\"\ncode = \"11\"";
+    let said = file(back).doors();
+    let said = said.unwrap_err();
+    assert!(said.contains("types the other on the way"), "{said}");
+    std::fs::remove_dir_all(&dir).unwrap();
+    // With nothing at all it stays shut, and says so.
+    let said = parse(Path::new("t"), &with_door(""))
+        .unwrap()
+        .doors()
+        .unwrap_err();
+    assert!(said.contains("credential door-code-1"), "{said}");
+    assert!(
+        parse(Path::new("t"), &with_door("words = [\"open it\"]"))
+            .unwrap()
+            .doors()
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_list_follows_the_hours() {
+    use jiff::civil::Weekday::{Monday, Saturday};
+    let text = SMALL.replace(
+        "to = \"+15550100002\"\n",
+        "[[button.target]]\nnumber = \"+491\"\nwhen = \"day\"\n\
+         [[button.target]]\nnumber = \"+492\"\nwhen = \"night\"\n\
+         [[button.target]]\nnumber = \"+493\"\nwhen = \"sat 10:00-12:00\"\n\
+         [[button.target]]\nnumber = \"+494\"\n\
+         [hours]\nnight = \"22:00-07:00\"\n",
+    );
+    let mut file = parse(Path::new("t"), &text).unwrap();
+    let button = file.button(&file.buttons[0]);
+    assert_eq!(button.targets_at(12 * 60, Monday), [0, 3]);
+    assert_eq!(button.targets_at(6 * 60 + 59, Monday), [1, 3]);
+    assert_eq!(button.targets_at(10 * 60, Saturday), [0, 2, 3]);
+    assert_eq!(file.gap(&file.buttons[0]), None);
+    file.buttons[0].targets.remove(3);
+    file.buttons[0].targets.remove(1);
+    let (day, at) = file.gap(&file.buttons[0]).unwrap();
+    assert_eq!((day, at.to_string().as_str()), (Monday, "00:00"));
+}
+
+#[test]
+fn calls_to_the_device_need_a_signing_key_and_keep_their_token() {
+    let dir = std::env::temp_dir().join(format!("callbox-inbound-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let key = dir.join("signing-key");
+    let text = SMALL.replace(
+        "[ingress]",
+        &format!("signing_key_file = \"{}\"\n[ingress]", key.display()),
+    );
+    let text = format!(
+        "{text}[inbound]\naction = \"chime\"\nallow = [\"+4930\"]\n[store]\npath = \"{}/a/calls.db\"\n",
+        dir.display()
+    );
+    let unsigned = text.replace("signing_key_file", "ca_file");
+    let said = parse(Path::new("t"), &unsigned).unwrap().inbound();
+    assert!(
+        said.unwrap_err()
+            .contains("[inbound] action: a call to the device needs")
+    );
+    std::fs::write(&key, "whsec_abc").unwrap();
+    let file = parse(Path::new("t"), &text).unwrap();
+    let first = file.inbound().unwrap().unwrap();
+    assert_eq!(file.inbound().unwrap().unwrap().token, first.token);
+    let kept = dir.join("a/inbound-token");
+    assert_eq!(
+        std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    std::fs::write(&kept, "short").unwrap();
+    let said = file.inbound().unwrap_err();
+    assert!(
+        said.contains("32 letters") && !said.contains("short"),
+        "{said}"
+    );
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_zone_is_known_or_named() {
+    let zone = |name: &str| {
+        let text = format!("{SMALL}[hours]\ntimezone = \"{name}\"\n");
+        parse(Path::new("t"), &text).unwrap().timezone()
+    };
+    assert_eq!(
+        zone("UTC").unwrap(),
+        crate::edge::zone::Zone::named("UTC").unwrap()
+    );
+    let said = zone("Europe/Atlantis").unwrap_err();
+    assert!(
+        said.contains("no time zone \"Europe/Atlantis\" on this machine"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::hours::{BadTime, TimeOfDay};
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
 use crate::edge::gpio::{Bias, LineSpec};
+use crate::panel::LampRole;
 use crate::units::{ByteOrder, Digit, E164};
 use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 
@@ -269,6 +270,13 @@ const STYLES: &[(&str, Style)] = &[
     ("north-america", Style::NorthAmerica),
 ];
 
+/// The words of the file for what a lamp shows.
+const ROLES: &[(&str, LampRole)] = &[
+    ("status", LampRole::Status),
+    ("in-progress", LampRole::InProgress),
+    ("listen", LampRole::Listen),
+];
+
 /// The words of the file for which byte of a sample comes first.
 const ORDERS: &[(&str, ByteOrder)] = &[("big", ByteOrder::Big), ("little", ByteOrder::Little)];
 
@@ -301,6 +309,14 @@ pub(super) fn channel<'de, D: Deserializer<'de>>(from: D) -> Result<MicChannel, 
 
 pub(super) fn as_channel<S: Serializer>(channel: &MicChannel, to: S) -> Result<S::Ok, S::Error> {
     as_word(CHANNELS, channel, to)
+}
+
+pub(super) fn role<'de, D: Deserializer<'de>>(from: D) -> Result<LampRole, D::Error> {
+    word(ROLES, from)
+}
+
+pub(super) fn as_role<S: Serializer>(role: &LampRole, to: S) -> Result<S::Ok, S::Error> {
+    as_word(ROLES, role, to)
 }
 
 pub(super) fn order<'de, D: Deserializer<'de>>(from: D) -> Result<ByteOrder, D::Error> {

@@ -1,8 +1,9 @@
 //! The media runtime: a thread of raised priority with a tokio of its own, on
-//! which the live socket, the button lines and the lamp live.
+//! which the live socket and the lines of buttons, lamps and relays live.
 //!
 //! Nothing here waits for a disk, a TLS handshake or the daemon's loop.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::edge::gpio;
 use crate::edge::panel_inputs::{EdgeSource, KernelClock, PanelInputs};
 use crate::edge::realtime;
 use crate::edge::socket::{self, Hub};
-use crate::panel::{Config, Input, Level, Output, Panel, Show};
+use crate::panel::{Config, Input, LampRole, Level, Output, Panel, Show};
 use crate::trace::{Counter, Trace};
 
 /// Presses and their like that wait for the loop; what is more is counted and
@@ -27,19 +28,22 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// Pause when a person has to mend something first.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
-/// Buttons and lamp of a device, to be opened on the media runtime and opened
+/// Openings that wait for the panel; one more while so many wait is none.
+const OPENINGS: usize = 8;
+
+/// Buttons, lamps and relays of a device, to be opened on the media runtime and opened
 /// again when a line is lost.
 pub trait Face: Send + 'static {
     /// Where edges come from.
     type Edges: EdgeSource + Send;
-    /// The lamp's pin, high is lit.
-    type Lamp: OutputPin + Send;
+    /// The pin of a lamp or a relay, high is lit or open.
+    type Pin: OutputPin + Send;
 
     /// Opens the lines.
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error>;
+    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Pin>, gpio::Error>;
 }
 
 /// Lines that are open.
@@ -48,14 +52,40 @@ pub struct Lines<E, L> {
     pub edges: E,
     /// The level each is at now.
     pub levels: Vec<Level>,
-    /// The lamp, if there is one.
-    pub lamp: Option<L>,
+    /// The lamps, in the order of their places.
+    pub lamps: Vec<(LampRole, L)>,
+    /// The doors' relays, in the order of their places.
+    pub relays: Vec<L>,
+}
+
+/// Whether presses are heard and lamps lit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum PanelState {
+    /// Its lines are being opened for the first time.
+    #[default]
+    Opening,
+    /// All lines are open.
+    Works,
+    /// They are not, and why; they are tried again.
+    Broken(String),
+}
+
+impl fmt::Display for PanelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opening => f.write_str("its lines are being opened"),
+            Self::Works => f.write_str("works"),
+            Self::Broken(why) => write!(f, "does not work: {why}"),
+        }
+    }
 }
 
 /// The way to the media runtime. Dropping it ends the runtime.
 pub(super) struct Media {
     hub: mpsc::Sender<socket::Command>,
     show: watch::Sender<Show>,
+    open: mpsc::Sender<u8>,
+    panel: watch::Receiver<PanelState>,
     pings: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -68,6 +98,17 @@ impl Media {
     /// What the lamp shows from now on.
     pub(super) fn show(&self, show: Show) {
         self.show.send_replace(show);
+    }
+
+    /// Opens a door; `false` when so many openings wait that the panel cannot
+    /// be well.
+    pub(super) fn open(&self, relay: u8) -> bool {
+        self.open.try_send(relay).is_ok()
+    }
+
+    /// How the panel is; whoever waits for it gets a receiver of their own.
+    pub(super) fn panel(&self) -> watch::Receiver<PanelState> {
+        self.panel.clone()
     }
 
     /// Asks for a sign of life.
@@ -90,6 +131,8 @@ pub(super) fn start<F: Face>(
         .build()?;
     let clock = KernelClock::new()?;
     let (show, shown) = watch::channel(Show::Idle);
+    let (open, opens) = mpsc::channel(OPENINGS);
+    let (state, panel_state) = watch::channel(PanelState::default());
     let (pings, mut pinged) = mpsc::channel::<oneshot::Sender<()>>(1);
     let (told, outputs) = mpsc::channel(OUTPUTS);
     let panel = PanelTask {
@@ -97,6 +140,8 @@ pub(super) fn start<F: Face>(
         config,
         clock,
         shown,
+        opens,
+        state,
         told,
         trace,
     };
@@ -121,6 +166,8 @@ pub(super) fn start<F: Face>(
         Media {
             hub: commands,
             show,
+            open,
+            panel: panel_state,
             pings,
         },
         outputs,
@@ -132,6 +179,8 @@ struct PanelTask<F> {
     config: Config,
     clock: KernelClock,
     shown: watch::Receiver<Show>,
+    opens: mpsc::Receiver<u8>,
+    state: watch::Sender<PanelState>,
     told: mpsc::Sender<Output>,
     trace: Arc<Trace>,
 }
@@ -151,6 +200,7 @@ impl<F: Face> PanelTask<F> {
                 Err(problem) => problem,
             };
             let text = problem.to_string();
+            self.state.send_replace(PanelState::Broken(text.clone()));
             // Lines that had worked for a while and fail again are news again.
             if text != said || began.elapsed() > GIVEN_UP {
                 tracing::error!("the panel does not work: {text}");
@@ -164,9 +214,18 @@ impl<F: Face> PanelTask<F> {
         }
     }
 
-    async fn serve(&mut self, lines: Lines<F::Edges, F::Lamp>) -> Result<(), gpio::Error> {
-        let mut panel = Panel::new(self.clock.now(), &self.config, &lines.levels, lines.lamp);
+    async fn serve(&mut self, lines: Lines<F::Edges, F::Pin>) -> Result<(), gpio::Error> {
         let mut inputs = PanelInputs::new(lines.edges, self.clock);
+        // Asked for while there was no panel: whoever stood there has left.
+        while self.opens.try_recv().is_ok() {}
+        let mut panel = Panel::new(
+            self.clock.now(),
+            &self.config,
+            &lines.levels,
+            lines.lamps,
+            lines.relays,
+        );
+        self.state.send_replace(PanelState::Works);
         let show = *self.shown.borrow_and_update();
         panel.handle(self.clock.now(), Input::Show(show));
         let mut due = self.drain(&mut panel, inputs.source())?;
@@ -177,6 +236,7 @@ impl<F: Face> PanelTask<F> {
                     Ok(()) => (self.clock.now(), Input::Show(*self.shown.borrow_and_update())),
                     Err(_) => return Ok(()),
                 },
+                Some(relay) = self.opens.recv() => (self.clock.now(), Input::Open { relay }),
             };
             panel.handle(at, input);
             due = self.drain(&mut panel, inputs.source())?;
@@ -186,7 +246,7 @@ impl<F: Face> PanelTask<F> {
     /// Passes on what the panel asks, and reads the levels it wants itself.
     fn drain(
         &self,
-        panel: &mut Panel<F::Lamp>,
+        panel: &mut Panel<F::Pin>,
         lines: &F::Edges,
     ) -> Result<Option<Duration>, gpio::Error> {
         loop {

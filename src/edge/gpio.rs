@@ -1,15 +1,37 @@
-//! Button lines and the lamp's line, on the kernel's GPIO character device.
+//! The lines of buttons, lamps and door relays, on the kernel's GPIO character
+//! device.
 //!
 //! Lines are found once, by the name the board gives them or by the label of
 //! their chip and an offset. After that [`Buttons`] hands out the edges as the
-//! panel wants them, and [`LampPin`] is an `embedded_hal` output.
+//! panel wants them, and [`LinePin`] is an `embedded_hal` output.
 //!
 //! ```text
 //!  "GPIO17", "pinctrl-bcm2835:17" ─▶ find ─▶ request ─▶ kernel (uAPI v2)
 //!                                                          │ 256 edges a line, stamped
 //!         panel_inputs ◀── Buttons: edges and levels ◀─────┘ CLOCK_MONOTONIC
-//!             panel's lamp ─▶ LampPin ─▶ kernel
+//!  panel's lamps, relays ─▶ LinePin ─▶ kernel
 //! ```
+//!
+//! **When the process dies.** The kernel closes what the process had open and so
+//! gives its lines back. Until then a line is what we set it to; from then on
+//! "the state of the line becomes uncontrolled … and may revert to its default
+//! state" (uAPI, `GPIO_V2_GET_LINE_IOCTL`). What that is depends on the chip's
+//! driver:
+//!
+//! | driver | an output that is given back |
+//! |---|---|
+//! | `pinctrl-bcm2835`, as Linux has it | becomes an input: its pull resistor decides |
+//! | `pinctrl-bcm2835`, `pinctrl-rp1`, as Raspberry Pi's kernels have them | stays driven as it was |
+//! | the same with `dtparam=strict_gpiod` in `config.txt` | becomes an input |
+//! | I²C expanders, most others | stays driven as it was, until set anew |
+//!
+//! So a relay that is on in the moment of a crash may stay on until callbox is
+//! started again: it asks for each line *inactive*, before anything else. What
+//! callbox does for its part: relays go off when the panel is dropped, and each
+//! output is requested with the chip's pull towards inactive. What the
+//! installer does: `strict_gpiod` on a Raspberry Pi, a relay board that is off
+//! when its input is open, with a resistor of 10 kΩ towards off, and, where an
+//! open door is a danger, a relay that times the pulse by itself.
 //!
 //! Units: stamps are `CLOCK_MONOTONIC` as a duration since boot, the present on
 //! that clock is `KernelClock::now`; offsets count from 0 on their chip.
@@ -17,7 +39,7 @@
 //! Always true: `gpiochip` numbers appear in no setting, since they change from
 //! kernel to kernel (a Pi 5's header was 4 and became 0); the kernel debounces
 //! nothing, since that would hold back the first edge; active-low is turned
-//! around by the kernel, so active means pushed or lit from here on.
+//! around by the kernel, so active means pushed, lit or open from here on.
 //!
 //! Thread: the media runtime. Finding and opening lines blocks for some
 //! milliseconds: do it before calls, or on another thread.
@@ -184,17 +206,18 @@ impl ButtonLine {
     }
 }
 
-/// The line of the lamp.
+/// The line of a lamp or a door relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LampLine {
+pub struct OutputLine {
     /// Which line.
     pub line: LineSpec,
-    /// Whether lit means a low voltage. Default no.
+    /// Whether lit, or open, means a low voltage. Default no; many relay
+    /// boards want it.
     pub active_low: bool,
 }
 
-impl LampLine {
-    /// A lamp that is lit by a high voltage on `line`.
+impl OutputLine {
+    /// An output that is active at a high voltage on `line`.
     #[must_use]
     pub fn new(line: LineSpec) -> Self {
         Self {
@@ -203,13 +226,21 @@ impl LampLine {
         }
     }
 
+    /// Inactive from the first moment. The pull takes over where the chip makes
+    /// an input of a line that is given back; a chip without resistors ignores it.
     fn request(&self, chip: PathBuf, offset: u32) -> gpiocdev::request::Builder {
+        use gpiocdev::line::Bias as Kernel;
+        let bias = match self.active_low {
+            true => Kernel::PullUp,
+            false => Kernel::PullDown,
+        };
         let mut request = Request::builder();
         request
             .on_chip(chip)
             .with_consumer(CONSUMER)
             .with_line(offset)
-            .as_output(Value::Inactive);
+            .as_output(Value::Inactive)
+            .with_bias(bias);
         if self.active_low {
             request.as_active_low();
         }
@@ -345,24 +376,24 @@ fn input(button: ButtonId, event: &EdgeEvent) -> (Duration, Input) {
     (Duration::from_nanos(event.timestamp_ns), edge)
 }
 
-/// The lamp's line as an `embedded_hal` output: high is lit.
+/// A line as an `embedded_hal` output: high is active.
 #[derive(Debug)]
-pub struct LampPin {
+pub struct LinePin {
     offset: u32,
     request: Request,
 }
 
-impl LampPin {
-    /// Finds and requests the line, dark.
+impl LinePin {
+    /// Finds and requests the line, inactive.
     ///
     /// # Errors
     /// When the line cannot be had, with what to do about it.
-    pub fn open(lamp: &LampLine) -> Result<Self, Error> {
-        let place = list()?.find(&lamp.line)?;
-        let request = lamp
+    pub fn open(output: &OutputLine) -> Result<Self, Error> {
+        let place = list()?.find(&output.line)?;
+        let request = output
             .request(place.chip.clone(), place.offset)
             .request()
-            .map_err(|source| refused(&lamp.line, &place, false, source))?;
+            .map_err(|source| refused(&output.line, &place, false, source))?;
         Ok(Self {
             offset: place.offset,
             request,
@@ -372,7 +403,7 @@ impl LampPin {
 
 /// The kernel did not set the line.
 #[derive(Debug, thiserror::Error)]
-#[error("the lamp's line cannot be set")]
+#[error("the line cannot be set")]
 pub struct PinError(#[from] gpiocdev::Error);
 
 impl digital::Error for PinError {
@@ -381,11 +412,11 @@ impl digital::Error for PinError {
     }
 }
 
-impl digital::ErrorType for LampPin {
+impl digital::ErrorType for LinePin {
     type Error = PinError;
 }
 
-impl digital::OutputPin for LampPin {
+impl digital::OutputPin for LinePin {
     fn set_low(&mut self) -> Result<(), PinError> {
         Ok(self.request.set_value(self.offset, Value::Inactive)?)
     }
@@ -731,16 +762,17 @@ mod tests {
     }
 
     #[test]
-    fn a_lamp_is_requested_dark() {
-        for active_low in [false, true] {
-            let lamp = LampLine {
+    fn an_output_is_requested_inactive_and_pulled_that_way() {
+        for (active_low, bias) in [(false, KernelBias::PullDown), (true, KernelBias::PullUp)] {
+            let output = OutputLine {
                 line: spec(),
                 active_low,
             };
-            let config = lamp.request("/dev/gpiochip0".into(), 4).config();
+            let config = output.request("/dev/gpiochip0".into(), 4).config();
             let wanted = Config {
                 direction: Some(Direction::Output),
                 active_low,
+                bias: Some(bias),
                 value: Some(Value::Inactive),
                 ..Config::default()
             };

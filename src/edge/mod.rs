@@ -15,3 +15,4 @@ pub mod socket;
 pub mod store;
 pub mod virtual_card;
 pub mod virtual_panel;
+pub mod zone;

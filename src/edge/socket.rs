@@ -5,9 +5,14 @@
 //!            ┌──────────────── Hub, media runtime ────────────────┐
 //!  service ──┤ WebSocket ─▶ wire::media ─▶ Recutter ─▶ DownlinkTx ├─▶ render
 //!          ◀─┤ WebSocket ◀─ wire::media ◀─ waiting ◀── UplinkRx   ├◀─ capture
+//!            │                     What ◀───────────── EventRx    ├◀─ detector
 //!            └─────▲───────────────────────────────────────┬──────┘
 //!              Command (daemon)                          Event (daemon)
 //! ```
+//!
+//! Instead of sound either way may carry text ([`Mode`]): words to be spoken
+//! to the far end ([`Command::Say`]), and words heard of it
+//! ([`What::Transcript`]).
 //!
 //! The card alone paces the uplink: the audio thread pushes a packet and wakes
 //! the hub, the hub sends what is there. No timer of ours has a part in it.
@@ -17,11 +22,13 @@
 //! what the round trip keeps on the way; while it holds more, the hub pauses
 //! and drops what grows old. What waits beyond the kernel, in a proxy or at
 //! the service, is measured by a `mark` every [`MARK_PERIOD`], and dropped by
-//! `clear` when it is more than [`FAR_MAX`] above the best.
+//! `clear` when it is more than [`FAR_MAX`] above the best. Where the service
+//! speaks for us there is no such mark: it would wait behind the words.
 //!
-//! Always true: sound is sent in the order it was made and at most once; a
-//! socket that has ended says so exactly once; packets of one stream never
-//! reach another.
+//! Always true: sound is sent in the order it was made and at most once, in
+//! the encoding that the stream declared; a socket that has ended says so
+//! exactly once; packets of one stream never reach another; text is sent only
+//! where the service speaks, sound only where it does not.
 //!
 //! Thread: media runtime.
 
@@ -33,7 +40,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -41,14 +47,27 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use crate::audio::ring::{DownlinkTx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
+use crate::audio::engine::EngineEvent;
+use crate::audio::ring::{DownlinkTx, EventRx, Packet, UPLINK_PACKETS, UPLINK_STALE, UplinkRx};
 use crate::edge::ingress::{Stream, Upgraded};
 use crate::edge::realtime::{self, Wake};
 use crate::trace::{Counter, Trace};
-use crate::units::{BLOCK_MS, SocketId};
+use crate::units::{BLOCK_MS, ByteOrder, Digit, Encoding, Mode, SocketId};
 use crate::wire::media::{
-    self, CLEAR, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, SLOT, Start, Track, Writer,
+    self, BargeIn, CLEAR, Format, Inbound, MESSAGE_MAX, Malformed, Media, Recutter, Slot, Start,
+    Track, Transcript, Writer,
 };
+
+mod keys;
+mod marks;
+mod outbox;
+mod speech;
+
+use keys::Keys;
+use marks::Marks;
+pub use marks::{FAR_MAX, MARK_PERIOD};
+use outbox::Outbox;
+use speech::Speech;
 
 /// Commands that may wait for the hub.
 pub const COMMANDS_MAX: usize = 16;
@@ -59,18 +78,6 @@ pub const KERNEL_MAX: Duration = Duration::from_millis(200);
 /// Most of a round trip that is allowed for. A line slower than that is in a
 /// stall, not far away.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
-/// How often the far backlog is measured.
-pub const MARK_PERIOD: Duration = Duration::from_secs(2);
-/// Far backlog that is dropped rather than listened to.
-pub const FAR_MAX: Duration = Duration::from_millis(400);
-/// A mark this much later than the best one: something beyond the kernel
-/// holds everything back, so nothing more is sent into it …
-const MARK_LATE: Duration = Duration::from_secs(1);
-/// … for this long at most, since it may only be the mark that is lost, and a
-/// service ends calls that are silent.
-const MARK_PAUSE: Duration = Duration::from_secs(3);
-/// A mark this old will not come back.
-const MARK_LOST: Duration = Duration::from_secs(10);
 /// How often a socket is looked after.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the service is pinged.
@@ -82,6 +89,8 @@ pub const IDLE_MAX: Duration = Duration::from_secs(15);
 pub const FAREWELL: Duration = Duration::from_secs(1);
 /// Control messages that may wait behind a blocked socket.
 const CONTROLS_MAX: usize = 8;
+/// Sockets that may be on their way out; of more, the last words are left out.
+const FAREWELLS_MAX: usize = 8;
 /// Bytes around a message: WebSocket header, TLS record.
 const OVERHEAD: usize = 32;
 
@@ -95,9 +104,23 @@ pub enum Command {
         socket: SocketId,
         /// The number its packets carry, as the engine was told it.
         stream: u32,
+        /// What its answer asked the service for.
+        mode: Mode,
         /// The connection.
         upgraded: Upgraded,
     },
+    /// Has the service speak, in a mode in which it does. [`What::Spoken`]
+    /// follows, unless another `Say` takes its place or the socket ends.
+    Say {
+        /// On which; it is of no effect on another than the present one.
+        socket: SocketId,
+        /// What; control characters are left out, and what is more than
+        /// [`media::SPOKEN_MAX`] bytes.
+        text: String,
+    },
+    /// Tells the service, behind the packets that wait, that an utterance in
+    /// sound is over.
+    AudioDone,
     /// Asks the service to end the call, then closes. [`End::Left`] follows
     /// when the service has closed too, after [`FAREWELL`] at the latest.
     Stop {
@@ -120,14 +143,35 @@ pub struct Event {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// The service said `start`, or began without it: sound may flow.
-    Started,
+    /// The service said `start`, or began without it: sound and words may
+    /// flow. Once more when a later `start` declares another encoding.
+    Started {
+        /// How packets are written from now on.
+        encoding: Encoding,
+    },
     /// The first sound of the far end.
     FirstMedia,
     /// What flowed in the second that is over.
     Flow(Flow),
-    /// The callee pressed a key: `0`–`9`, `*`, `#`, `A`–`D`.
-    Dtmf(char),
+    /// The far end pressed a key. It may come twice, once each way.
+    Dtmf {
+        /// Which.
+        digit: Digit,
+        /// It was heard by its tones; else the service told it.
+        in_band: bool,
+    },
+    /// Words of the far end, where the service hears for us.
+    Transcript(Transcript),
+    /// The far end spoke over our words.
+    BargeIn(BargeIn),
+    /// The turn of the last [`Command::Say`] is over.
+    Spoken {
+        /// It was heard to its end; `false` when the far end spoke over it, or
+        /// when nothing of it could be spoken.
+        whole: bool,
+    },
+    /// The far end has heard a prompt of ours, made in sound, to its end.
+    PromptOver,
     /// The service reports an error of its own.
     ServiceError {
         /// Its number or word.
@@ -142,7 +186,9 @@ pub enum What {
 /// One second of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flow {
-    /// Packets (20 ms) of the far end taken in.
+    /// Which ways sound flows at all: none is missed where none is due.
+    pub mode: Mode,
+    /// Packets of the far end taken in.
     pub received: u32,
     /// Packets sent.
     pub sent: u32,
@@ -177,6 +223,9 @@ pub struct Hub {
     outbox: Outbox,
     uplink: UplinkRx,
     downlink: DownlinkTx,
+    /// Of linear sound.
+    order: ByteOrder,
+    engine: EventRx,
     wake: Arc<Wake>,
     trace: Arc<Trace>,
     live: Option<Live>,
@@ -186,18 +235,21 @@ pub struct Hub {
 
 enum Happening {
     Command(Option<Command>),
-    Sound,
+    Woken,
     Tick,
     Message(Option<Result<Message, Error>>),
     Farewell(Option<Event>),
 }
 
 impl Hub {
-    /// A hub, the way to tell it, and the way to hear from it.
+    /// A hub, the way to tell it, and the way to hear from it. `order` is that
+    /// of linear sound, which no stream declares.
     #[must_use]
     pub fn new(
         uplink: UplinkRx,
         downlink: DownlinkTx,
+        engine: EventRx,
+        order: ByteOrder,
         wake: Arc<Wake>,
         trace: Arc<Trace>,
     ) -> (Self, mpsc::Sender<Command>, mpsc::Receiver<Event>) {
@@ -205,13 +257,11 @@ impl Hub {
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let hub = Self {
             commands: taken,
-            outbox: Outbox {
-                events,
-                kept: VecDeque::new(),
-                trace: Arc::clone(&trace),
-            },
+            outbox: Outbox::new(events, Arc::clone(&trace)),
             uplink,
             downlink,
+            order,
+            engine,
             wake,
             trace,
             live: None,
@@ -232,7 +282,7 @@ impl Hub {
             let live = &mut self.live;
             let happening = tokio::select! {
                 command = self.commands.recv() => Happening::Command(command),
-                () = self.wake.notified() => Happening::Sound,
+                () = self.wake.notified() => Happening::Woken,
                 _ = tick.tick() => Happening::Tick,
                 message = poll_fn(|cx| poll_live(live, cx)) => Happening::Message(message),
                 Some(done) = self.farewells.join_next() => Happening::Farewell(done.ok().flatten()),
@@ -240,7 +290,10 @@ impl Hub {
             match happening {
                 Happening::Command(Some(command)) => self.on_command(command).await,
                 Happening::Command(None) => break,
-                Happening::Sound => self.on_sound(),
+                Happening::Woken => {
+                    self.on_sound();
+                    self.on_engine();
+                }
                 Happening::Tick => self.on_tick(),
                 Happening::Message(message) => self.on_message(message),
                 Happening::Farewell(event) => self.outbox.tell_all(event),
@@ -258,6 +311,7 @@ impl Hub {
             Command::Attach {
                 socket,
                 stream,
+                mode,
                 upgraded,
             } => {
                 if self.live.is_some() {
@@ -265,12 +319,19 @@ impl Hub {
                 }
                 match open(upgraded).await {
                     Ok(web) => {
-                        self.live = Some(Live::new(socket, stream, web, Arc::clone(&self.trace)));
+                        let trace = Arc::clone(&self.trace);
+                        self.live = Some(Live::new(socket, stream, mode, web, trace));
                     }
                     Err(error) => {
                         let end = End::Lost(error.to_string());
                         self.outbox.tell(socket, What::Ended(end));
                     }
+                }
+            }
+            Command::Say { socket, text } => self.on_say(socket, &text),
+            Command::AudioDone => {
+                if let Some(live) = &mut self.live {
+                    live.audio_done = live.mode.sends_sound();
                 }
             }
             Command::Stop { reason } => {
@@ -281,11 +342,22 @@ impl Hub {
         }
     }
 
+    fn on_say(&mut self, socket: SocketId, text: &str) {
+        let Some(live) = self.live.as_mut().filter(|live| live.socket == socket) else {
+            return;
+        };
+        // Whoever asked must not wait for an end that will not come.
+        if !live.mode.tts || !live.speech.say(text) {
+            self.outbox.tell(socket, What::Spoken { whole: false });
+        }
+    }
+
     /// Takes what the microphone made; the socket sends it when it is polled.
     fn on_sound(&mut self) {
         while let Some((packet, age)) = self.uplink.pop() {
             if let Some(live) = &mut self.live
                 && packet.stream == live.stream
+                && live.mode.sends_sound()
                 && live.writer.is_some()
             {
                 live.push(packet, age);
@@ -294,6 +366,23 @@ impl Hub {
         if let Some(live) = &mut self.live {
             live.drop_stale();
             live.judge_backlog(Instant::now());
+        }
+    }
+
+    /// Takes what was found in the sound.
+    fn on_engine(&mut self) {
+        while let Some(event) = self.engine.pop() {
+            let Some(live) = &self.live else { continue };
+            match event {
+                EngineEvent::Digit { stream, digit } if stream == live.stream => {
+                    self.on_key(digit, true);
+                }
+                EngineEvent::PromptOver { stream } if stream == live.stream => {
+                    self.outbox.tell(live.socket, What::PromptOver);
+                }
+                // Left over from the call before.
+                EngineEvent::Digit { .. } | EngineEvent::PromptOver { .. } => {}
+            }
         }
     }
 
@@ -309,6 +398,7 @@ impl Hub {
             let end = End::Lost(format!("nothing came for {seconds} s, not even a pong"));
             return self.end(end, CloseCode::Away);
         }
+        live.keys.tick();
         live.look_after(now);
     }
 
@@ -352,34 +442,66 @@ impl Hub {
             Inbound::Connected => {}
             Inbound::Start(start) => self.on_start(&start),
             Inbound::Media(media) => self.on_media(&media),
-            Inbound::Dtmf(key) => self.outbox.tell(socket, What::Dtmf(key)),
+            Inbound::Dtmf(digit) => self.on_key(digit, false),
+            Inbound::Transcript(transcript) => self.on_transcript(transcript),
+            Inbound::BargeIn(barge_in) => self.on_barge_in(barge_in),
+            Inbound::Mark(name) if live.speech.echo(&name) => {
+                self.outbox.tell(socket, What::Spoken { whole: true });
+            }
             Inbound::Mark(name) => live.on_mark(&name),
             Inbound::Error { code, text } => {
                 self.outbox.tell(socket, What::ServiceError { code, text });
             }
             Inbound::Stop { reason } => self.end(End::Stopped(reason), CloseCode::Normal),
-            Inbound::Unused => self.trace.count(Counter::MediaUnused),
             Inbound::Unknown => self.trace.count(Counter::MediaUnknownEvents),
         }
     }
 
     fn on_start(&mut self, start: &Start) {
-        let Some(live) = &mut self.live else { return };
-        if let Err(unsupported) = start.format.check() {
-            let reason = unsupported.to_string();
-            let stop = Message::text(media::write_stop(&reason));
-            return self.leave(Some(stop), End::Unsupported(reason));
+        match start.format.encoding(self.order) {
+            Ok(encoding) => self.begin(start.stream_id.as_deref(), encoding),
+            Err(unsupported) => {
+                let reason = unsupported.to_string();
+                let stop = Message::text(media::write_stop(&reason));
+                self.leave(Some(stop), End::Unsupported(reason));
+            }
         }
+    }
+
+    /// A stream may do without `start`: it is then what `start` means when it
+    /// declares nothing.
+    fn begin_without_start(&mut self) {
+        let begun = self.live.as_ref().is_none_or(|live| live.writer.is_some());
+        let usual = Format::default().encoding(self.order);
+        if let (false, Ok(encoding)) = (begun, usual) {
+            self.begin(None, encoding);
+        }
+    }
+
+    fn begin(&mut self, stream_id: Option<&str>, encoding: Encoding) {
+        let Some(live) = &mut self.live else { return };
         let first = live.writer.is_none();
-        live.begin(start.stream_id.as_deref());
-        if first {
-            self.outbox.tell(live.socket, What::Started);
+        live.name(stream_id);
+        let changed = live.encoding != encoding;
+        if changed {
+            let (stream, downlink) = (live.stream, &mut self.downlink);
+            let trace = &self.trace;
+            let before = live.encoding;
+            live.switch(encoding, |slot| {
+                deliver(downlink, trace, stream, before, slot);
+            });
+        }
+        if first || changed {
+            self.outbox.tell(live.socket, What::Started { encoding });
         }
     }
 
     fn on_media(&mut self, media: &Media<'_>) {
-        let Some(live) = &mut self.live else { return };
         self.trace.count(Counter::MediaIn);
+        let Some(live) = &mut self.live else { return };
+        if !live.mode.takes_sound() {
+            return self.trace.count(Counter::MediaUnused);
+        }
         // A service that labels its only track oddly is still to be heard.
         live.far_track |= media.track == Track::FarEnd;
         if media.track == Track::Ours && live.far_track {
@@ -390,24 +512,57 @@ impl Hub {
             Err(Malformed::Oversized) => return self.trace.count(Counter::MediaOversized),
             Err(_) => return self.trace.count(Counter::MediaMalformed),
         }
-        if live.writer.is_none() {
-            live.begin(None);
-            self.outbox.tell(live.socket, What::Started);
+        self.begin_without_start();
+        self.cut(media.order);
+    }
+
+    /// Cuts the sound of the last message, and hands it on.
+    fn cut(&mut self, order: media::Order) {
+        let Some(live) = &mut self.live else { return };
+        let (stream, downlink) = (live.stream, &mut self.downlink);
+        let (trace, flow, encoding) = (&self.trace, &mut live.flow, live.encoding);
+        let cut = live.recutter.put(order, &live.sound, |slot| {
+            flow.received += 1;
+            deliver(downlink, trace, stream, encoding, slot);
+        });
+        if cut.is_err() {
+            self.trace.count(Counter::MediaMalformed);
         }
-        if !std::mem::replace(&mut live.has_sound, true) {
+        if !live.has_sound && live.flow.received > 0 {
+            live.has_sound = true;
             self.outbox.tell(live.socket, What::FirstMedia);
         }
-        let mut refused = 0;
-        live.recutter.put(media.order, &live.sound, |slot| {
-            live.flow.received += 1;
-            let packet = Packet {
-                stream: live.stream,
-                seq: slot.seq,
-                payload: heapless::Vec::from_slice(slot.payload).expect("a slot fits a packet"),
-            };
-            refused += u64::from(self.downlink.push(packet).is_err());
-        });
-        self.trace.add(Counter::DownlinkFull, refused);
+    }
+
+    fn on_key(&mut self, digit: Digit, in_band: bool) {
+        let Some(live) = &mut self.live else { return };
+        if live.keys.take(in_band) {
+            self.outbox.tell(live.socket, What::Dtmf { digit, in_band });
+        } else {
+            self.trace.count(Counter::DigitsFlooded);
+        }
+    }
+
+    fn on_transcript(&mut self, transcript: Transcript) {
+        self.begin_without_start();
+        let Some(live) = &self.live else { return };
+        if !live.mode.stt || transcript.text.is_empty() {
+            return self.trace.count(Counter::MediaUnused);
+        }
+        let words = What::Transcript(transcript);
+        self.outbox.tell(live.socket, words);
+    }
+
+    fn on_barge_in(&mut self, barge_in: BargeIn) {
+        let Some(live) = &mut self.live else { return };
+        if live.mode == Mode::default() {
+            return self.trace.count(Counter::MediaUnused);
+        }
+        let interrupted = barge_in.tts_interrupted && live.speech.interrupt();
+        self.outbox.tell(live.socket, What::BargeIn(barge_in));
+        if interrupted {
+            self.outbox.tell(live.socket, What::Spoken { whole: false });
+        }
     }
 
     /// The socket is of no more use: says so at once, and closes it aside.
@@ -415,10 +570,12 @@ impl Hub {
         let Some(live) = self.live.take() else { return };
         self.trace.add(Counter::MediaOut, live.flow.sent.into());
         self.outbox.tell(live.socket, What::Ended(end));
-        self.farewells.spawn(async move {
-            say_farewell(live.web, None, code).await;
-            None
-        });
+        if self.farewells.len() < FAREWELLS_MAX {
+            self.farewells.spawn(async move {
+                say_farewell(live.web, None, code).await;
+                None
+            });
+        }
     }
 
     /// We end the socket: says so when the service has heard our last words.
@@ -429,6 +586,9 @@ impl Hub {
             End::Unsupported(_) => CloseCode::Unsupported,
             _ => CloseCode::Normal,
         };
+        if self.farewells.len() >= FAREWELLS_MAX {
+            return self.outbox.tell(live.socket, What::Ended(end));
+        }
         self.farewells.spawn(async move {
             say_farewell(live.web, last, code).await;
             let what = What::Ended(end);
@@ -441,6 +601,27 @@ impl Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+fn deliver(
+    downlink: &mut DownlinkTx,
+    trace: &Trace,
+    stream: u32,
+    encoding: Encoding,
+    slot: Slot<'_>,
+) {
+    let Ok(payload) = heapless::Vec::from_slice(slot.payload) else {
+        return trace.count(Counter::MediaOversized);
+    };
+    let packet = Packet {
+        stream,
+        seq: slot.seq,
+        encoding,
+        payload,
+    };
+    if downlink.push(packet).is_err() {
+        trace.count(Counter::DownlinkFull);
     }
 }
 
@@ -482,61 +663,31 @@ async fn say_farewell(mut web: WebSocketStream<Stream>, last: Option<Message>, c
     _ = timeout(FAREWELL, words).await;
 }
 
-/// Events on their way to the daemon.
-struct Outbox {
-    events: mpsc::Sender<Event>,
-    /// Those it had no room for yet, except figures, which would be old news.
-    kept: VecDeque<Event>,
-    trace: Arc<Trace>,
-}
-
-impl Outbox {
-    fn tell(&mut self, socket: SocketId, what: What) {
-        self.tell_all([Event { socket, what }]);
-    }
-
-    fn tell_all(&mut self, events: impl IntoIterator<Item = Event>) {
-        self.retry();
-        for event in events {
-            let figures = matches!(event.what, What::Flow(_));
-            let room = if figures { 0 } else { EVENTS_MAX };
-            match self
-                .kept
-                .is_empty()
-                .then(|| self.events.try_send(event.clone()))
-            {
-                Some(Ok(()) | Err(TrySendError::Closed(_))) => {}
-                _ if self.kept.len() < room => self.kept.push_back(event),
-                _ => self.trace.count(Counter::EventsDropped),
-            }
-        }
-    }
-
-    fn retry(&mut self) {
-        while let Some(event) = self.kept.pop_front() {
-            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
-                return self.kept.push_front(event);
-            }
-        }
-    }
-}
-
 /// The socket of the present call.
 struct Live {
     socket: SocketId,
     stream: u32,
+    mode: Mode,
+    /// How packets are written, both ways.
+    encoding: Encoding,
+    /// What the service calls the stream.
+    stream_id: Option<String>,
     web: WebSocketStream<Stream>,
     /// Something was handed to the WebSocket and is not in the kernel yet.
     unflushed: bool,
     /// Messages that go before the sound.
     controls: VecDeque<Message>,
+    /// Words to be spoken.
+    speech: Speech,
     /// Sound to be sent, oldest first.
     waiting: VecDeque<Packet>,
+    /// Behind that sound an utterance is over.
+    audio_done: bool,
     /// Number of the newest packet made, sent or not.
     newest: u32,
     /// `None` until sound may flow.
     writer: Option<Writer>,
-    /// Bytes of one packet on the wire.
+    /// Bytes of one packet on the wire: of the largest so far.
     message: usize,
     /// The kernel or something behind it is too full: sound waits.
     paused: bool,
@@ -550,6 +701,7 @@ struct Live {
     sound: Vec<u8>,
     far_track: bool,
     has_sound: bool,
+    keys: Keys,
     flow: Flow,
     heard: Instant,
     pinged: Instant,
@@ -574,15 +726,27 @@ fn poll_live(
 }
 
 impl Live {
-    fn new(socket: SocketId, stream: u32, web: WebSocketStream<Stream>, trace: Arc<Trace>) -> Self {
+    fn new(
+        socket: SocketId,
+        stream: u32,
+        mode: Mode,
+        web: WebSocketStream<Stream>,
+        trace: Arc<Trace>,
+    ) -> Self {
         let now = Instant::now();
+        let encoding = Encoding::default();
         let mut live = Self {
             socket,
             stream,
+            mode,
+            encoding,
+            stream_id: None,
             web,
             unflushed: false,
             controls: VecDeque::with_capacity(CONTROLS_MAX),
+            speech: Speech::default(),
             waiting: VecDeque::with_capacity(UPLINK_PACKETS),
+            audio_done: false,
             newest: 0,
             writer: None,
             message: 0,
@@ -590,11 +754,15 @@ impl Live {
             stalled: false,
             round_trip: ROUND_TRIP_MAX,
             marks: Marks::new(now),
-            recutter: Recutter::default(),
+            recutter: Recutter::new(encoding),
             sound: Vec::new(),
             far_track: false,
             has_sound: false,
-            flow: Flow::default(),
+            keys: Keys::default(),
+            flow: Flow {
+                mode,
+                ..Flow::default()
+            },
             heard: now,
             pinged: now,
             trace,
@@ -603,10 +771,21 @@ impl Live {
         live
     }
 
-    fn begin(&mut self, stream_id: Option<&str>) {
+    /// Takes the name that our messages carry from now on.
+    fn name(&mut self, stream_id: Option<&str>) {
         let mut writer = Writer::new(stream_id);
-        self.message = writer.media(&[0; SLOT]).len() + OVERHEAD;
+        self.message = writer.media(&[]).len() + OVERHEAD;
         self.writer = Some(writer);
+        self.stream_id = stream_id.map(str::to_owned);
+    }
+
+    /// Sound is of this encoding from now on; what is left of the old one is
+    /// handed out.
+    fn switch(&mut self, encoding: Encoding, out: impl FnMut(Slot<'_>)) {
+        self.encoding = encoding;
+        self.recutter.switch(encoding, out);
+        let waiting = self.waiting.drain(..).count() as u64;
+        self.trace.add(Counter::UplinkMiscoded, waiting);
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -633,28 +812,54 @@ impl Live {
         if let Some(control) = self.controls.pop_front() {
             return Some(control);
         }
-        let writer = self.writer.as_mut().filter(|_| !self.paused)?;
-        let packet = self.waiting.pop_front()?;
+        let writer = self.writer.as_mut()?;
+        if let Some(text) = self.speech.next() {
+            return Some(Message::text(text));
+        }
+        if self.paused {
+            return None;
+        }
+        let Some(packet) = self.waiting.pop_front() else {
+            let done = std::mem::take(&mut self.audio_done);
+            let id = self.stream_id.as_deref();
+            return done.then(|| Message::text(media::write_audio_done(id)));
+        };
         self.flow.sent += 1;
-        Some(Message::text(writer.media(&packet.payload)))
+        let text = writer.media(&packet.payload);
+        self.message = self.message.max(text.len() + OVERHEAD);
+        Some(Message::text(text))
     }
 
     fn push(&mut self, packet: Packet, age: u32) {
+        // The engine is told after us what the stream declared; what it made
+        // before that would be noise.
+        if packet.encoding != self.encoding {
+            return self.trace.count(Counter::UplinkMiscoded);
+        }
         self.newest = packet.seq.wrapping_add(age);
+        if self.waiting.len() == UPLINK_PACKETS {
+            self.waiting.pop_front();
+            self.count_stale();
+        }
         self.waiting.push_back(packet);
     }
 
     /// Drops what is older than 100 ms by the newest there is.
     fn drop_stale(&mut self) {
-        let stale = |p: &Packet| self.newest.wrapping_sub(p.seq) > UPLINK_STALE;
+        let newest = self.newest;
+        let stale = |p: &Packet| newest.wrapping_sub(p.seq) > UPLINK_STALE;
         while self.waiting.front().is_some_and(stale) {
             self.waiting.pop_front();
-            self.flow.stale += 1;
-            self.trace.count(Counter::UplinkStale);
-            if !self.stalled {
-                self.stalled = true;
-                self.trace.count(Counter::UplinkBlocked);
-            }
+            self.count_stale();
+        }
+    }
+
+    fn count_stale(&mut self) {
+        self.flow.stale += 1;
+        self.trace.count(Counter::UplinkStale);
+        if !self.stalled {
+            self.stalled = true;
+            self.trace.count(Counter::UplinkBlocked);
         }
     }
 
@@ -684,7 +889,8 @@ impl Live {
 
     fn on_mark(&mut self, name: &str) {
         let Some(took) = self.marks.echo(name, Instant::now()) else {
-            return;
+            // Not ours, or given up.
+            return self.trace.count(Counter::MediaUnused);
         };
         self.flow.mark = Some(took);
         if self.marks.judge(took) {
@@ -693,7 +899,12 @@ impl Live {
     }
 
     fn take_flow(&mut self) -> Flow {
-        std::mem::take(&mut self.flow)
+        let mode = self.mode;
+        let begins = Flow {
+            mode,
+            ..Flow::default()
+        };
+        std::mem::replace(&mut self.flow, begins)
     }
 
     fn measure_round_trip(&mut self) {
@@ -710,153 +921,10 @@ impl Live {
             self.control(Message::Ping(Bytes::new()));
         }
         if self.writer.is_some()
+            && self.mode.sends_sound()
             && let Some(name) = self.marks.due(now)
         {
             self.control(Message::text(media::write_mark(&name)));
         }
-    }
-}
-
-/// Measures how long sound takes to be played, by marks that come back then.
-#[derive(Debug)]
-struct Marks {
-    count: u32,
-    next: Instant,
-    /// When the one on its way was sent.
-    sent: Option<Instant>,
-    /// The shortest time one took.
-    best: Option<Duration>,
-}
-
-impl Marks {
-    fn new(now: Instant) -> Self {
-        Self {
-            count: 0,
-            next: now + MARK_PERIOD,
-            sent: None,
-            best: None,
-        }
-    }
-
-    fn name(&self) -> String {
-        format!("callbox-{}", self.count)
-    }
-
-    /// The next mark's name, when it is time and the one before is back.
-    fn due(&mut self, now: Instant) -> Option<String> {
-        if self.sent.is_some_and(|at| now - at > MARK_LOST) {
-            // A service that does not answer must not make us pause.
-            self.sent = None;
-            self.best = None;
-        }
-        if now < self.next || self.sent.is_some() {
-            return None;
-        }
-        self.next = now + MARK_PERIOD;
-        self.sent = Some(now);
-        self.count += 1;
-        Some(self.name())
-    }
-
-    fn echo(&mut self, name: &str, now: Instant) -> Option<Duration> {
-        if name != self.name() {
-            return None;
-        }
-        Some(now - self.sent.take()?)
-    }
-
-    /// Whether so much waits that it should be dropped. The next mark is then
-    /// the new measure: if dropping does not help, the far end needs that time.
-    fn judge(&mut self, took: Duration) -> bool {
-        let best = self.best.map_or(took, |best| best.min(took));
-        let late = took - best > FAR_MAX;
-        self.best = (!late).then_some(best);
-        late
-    }
-
-    fn overdue(&self, now: Instant) -> bool {
-        let (Some(sent), Some(best)) = (self.sent, self.best) else {
-            return false;
-        };
-        let late = best + MARK_LATE;
-        (late..late + MARK_PAUSE).contains(&(now - sent))
-    }
-
-    fn forget(&mut self) {
-        self.sent = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    /// Marks that have come back once, after 100 ms; a mark is due at the end.
-    fn measured() -> (Marks, Instant) {
-        let start = Instant::now();
-        let mut marks = Marks::new(start);
-        let due = start + MARK_PERIOD;
-        let name = marks.due(due).unwrap();
-        let took = marks.echo(&name, due + 100 * MS).unwrap();
-        assert_eq!(took, 100 * MS);
-        assert!(!marks.judge(took));
-        (marks, due + MARK_PERIOD)
-    }
-
-    #[test]
-    fn one_mark_is_on_its_way_at_a_time() {
-        let (mut marks, due) = measured();
-        assert_eq!(marks.due(due - MS), None);
-        let name = marks.due(due).unwrap();
-        assert_eq!(marks.due(due + MARK_PERIOD), None);
-        assert_eq!(marks.echo("callbox-1", due), None);
-        assert!(marks.echo(&name, due).is_some());
-        assert_eq!(marks.echo(&name, due), None);
-    }
-
-    #[test]
-    fn a_late_mark_pauses_for_a_while_only() {
-        let (mut marks, due) = measured();
-        marks.due(due);
-        let late = due + 100 * MS + MARK_LATE;
-        assert!(!marks.overdue(late - MS));
-        assert!(marks.overdue(late));
-        assert!(marks.overdue(late + MARK_PAUSE - MS));
-        assert!(!marks.overdue(late + MARK_PAUSE));
-    }
-
-    #[test]
-    fn a_service_that_echoes_nothing_is_never_paused_for() {
-        let start = Instant::now();
-        let mut marks = Marks::new(start);
-        for second in 0..60 {
-            let now = start + Duration::from_secs(second);
-            marks.due(now);
-            assert!(!marks.overdue(now));
-        }
-    }
-
-    #[test]
-    fn a_mark_that_is_lost_is_given_up() {
-        let (mut marks, due) = measured();
-        marks.due(due);
-        assert_eq!(marks.due(due + MARK_LOST), None);
-        let next = marks.due(due + MARK_LOST + MS);
-        assert_eq!(next.as_deref(), Some("callbox-3"));
-        // Nothing is known of this service any more.
-        assert!(!marks.overdue(due + MARK_LOST + MARK_LATE + 2 * MARK_PERIOD));
-    }
-
-    #[test]
-    fn a_backlog_is_dropped_once_and_then_accepted() {
-        let (mut marks, _) = measured();
-        assert!(!marks.judge(100 * MS + FAR_MAX));
-        assert!(marks.judge(101 * MS + FAR_MAX));
-        // Dropping did not help: it is how far away the far end is.
-        assert!(!marks.judge(101 * MS + FAR_MAX));
-        assert!(!marks.judge(90 * MS));
-        assert!(marks.judge(91 * MS + FAR_MAX));
     }
 }

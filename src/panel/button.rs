@@ -25,15 +25,38 @@
 //! half of the time, by `qualify`, is a press. Mains pickup does so only where
 //! the pull-up is far too weak for the cable.
 //!
+//! **Double press.** A button that tells them keeps a press to itself until a
+//! second one counts or the time for it is over:
+//!
+//! ```text
+//!  line     ▁▁███████▁▁▁▁▁▁▁███████▁▁▁▁▁     ▁▁███████▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+//!             │             │                  │              │
+//!             counts        DoublePress        counts         Press, with the times of
+//!             └─ double_within ─┘              └ double_within ┘      when it counted
+//! ```
+//!
 //! Units: monotonic durations.
 //!
 //! Always true: between two presses the line was quiet for `rearm`, or
 //! released by balance for [`RELEASE_LIMIT`]; time never runs backwards;
-//! time in which edges were lost counts for neither side.
+//! time in which edges were lost counts for neither side; without
+//! `double_within` a press is told in the moment it counts.
 
 use std::time::Duration;
 
-use super::{Config, Level};
+use super::Level;
+
+/// What one button is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) qualify: Duration,
+    pub(super) rearm: Duration,
+    pub(super) stuck: Duration,
+    /// `None`: holding it long says no more than a press.
+    pub(super) long_press: Option<Duration>,
+    /// `None`: two presses are two presses, and each is told at once.
+    pub(super) double_within: Option<Duration>,
+}
 
 /// What a button has to say, at the moment it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +66,7 @@ pub(super) enum Heard {
         first_edge: Duration,
         qualified: Duration,
     },
+    DoublePress,
     LongPress,
     Noise,
     Stuck,
@@ -55,7 +79,7 @@ type Say<'a> = &'a mut dyn FnMut(Duration, Heard);
 
 #[derive(Debug)]
 pub(super) struct Button {
-    config: Config,
+    rules: Rules,
     level: Level,
     /// The last change of `level`, or the end of a gap.
     changed: Duration,
@@ -64,6 +88,8 @@ pub(super) struct Button {
     /// Active minus inactive time: 0 ..= `qualify`.
     balance: Duration,
     phase: Phase,
+    /// A press that is not told yet, since a second one may follow.
+    untold: Option<Untold>,
     /// The number of the latest edge, while the numbering is known.
     sequence: Option<u32>,
 }
@@ -80,6 +106,12 @@ enum Phase {
     Held { since: Duration, told: Told },
     /// Released by balance, not yet quiet for long enough.
     Released { since: Duration, told: Told },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Untold {
+    first_edge: Duration,
+    qualified: Duration,
 }
 
 /// What was said about a held button: each is said once for a press.
@@ -99,27 +131,29 @@ enum Due {
     Long,
     Stuck,
     HeldAgain,
+    Single,
 }
 
 impl Button {
     /// A line that reads active at the start is held, but no press: it may have
     /// been held for days.
-    pub(super) fn new(config: Config, now: Duration, level: Level) -> Self {
+    pub(super) fn new(rules: Rules, now: Duration, level: Level) -> Self {
         let told = Told {
             long: true,
             stuck: false,
         };
         let (phase, balance) = match level {
             Level::Inactive => (Phase::Armed, Duration::ZERO),
-            Level::Active => (Phase::Held { since: now, told }, config.qualify),
+            Level::Active => (Phase::Held { since: now, told }, rules.qualify),
         };
         Self {
-            config,
+            rules,
             level,
             changed: now,
             now,
             balance,
             phase,
+            untold: None,
             sequence: None,
         }
     }
@@ -194,7 +228,7 @@ impl Button {
     fn pass(&mut self, to: Duration) {
         let passed = to.saturating_sub(self.now);
         self.balance = match self.level {
-            Level::Active => (self.balance + passed).min(self.config.qualify),
+            Level::Active => (self.balance + passed).min(self.rules.qualify),
             Level::Inactive => self.balance.saturating_sub(passed),
         };
         self.now += passed;
@@ -211,20 +245,29 @@ impl Button {
         }
     }
 
-    /// What is due first in the present phase if the level stays as it is. Of
-    /// two at the same moment the first in the row wins.
+    /// What is due first if the level stays as it is. A second press at the
+    /// very end of the time for it still counts as one.
     fn due(&self) -> Option<(Duration, Due)> {
-        let Config {
+        let untold = self.untold.zip(self.rules.double_within);
+        let single = untold.map(|(press, within)| (press.qualified + within, Due::Single));
+        let due = match (self.phase_due(), single) {
+            (Some(phase), Some(single)) => soonest(phase, single),
+            (phase, single) => phase.or(single)?,
+        };
+        Some((due.0.max(self.now), due.1))
+    }
+
+    fn phase_due(&self) -> Option<(Duration, Due)> {
+        let Rules {
             qualify,
             rearm,
-            long_press,
             stuck,
-        } = self.config;
+            ..
+        } = self.rules;
         let full = self.now + (qualify - self.balance);
         let empty = self.now + self.balance;
         let quiet = (self.changed + rearm, Due::Quiet);
-        let soonest = |a: (Duration, Due), b: (Duration, Due)| if b.0 < a.0 { b } else { a };
-        let due = match (self.phase, self.level) {
+        Some(match (self.phase, self.level) {
             (Phase::Armed, _) => return None,
             (Phase::Judging { first_edge }, level) => {
                 let sure = match level {
@@ -239,11 +282,12 @@ impl Button {
             (Phase::Noisy, Level::Inactive) => quiet,
             (Phase::Held { .. }, Level::Inactive) => (empty, Due::Released),
             (Phase::Held { told, .. }, Level::Active) if told.stuck => return None,
-            (Phase::Held { since, told }, Level::Active) if told.long => {
-                (since + stuck, Due::Stuck)
-            }
-            (Phase::Held { since, .. }, Level::Active) => {
-                soonest((since + long_press, Due::Long), (since + stuck, Due::Stuck))
+            (Phase::Held { since, told }, Level::Active) => {
+                let stuck = (since + stuck, Due::Stuck);
+                match self.rules.long_press.filter(|_| !told.long) {
+                    Some(long) => soonest((since + long, Due::Long), stuck),
+                    None => stuck,
+                }
             }
             (Phase::Released { since, .. }, level) => {
                 let sure = match level {
@@ -252,28 +296,23 @@ impl Button {
                 };
                 soonest(sure, (since + RELEASE_LIMIT, Due::Noise))
             }
-        };
-        Some((due.0.max(self.now), due.1))
+        })
     }
 
     fn on_due(&mut self, due: Due, say: Say<'_>) {
         let now = self.now;
         let mut say = |heard| say(now, heard);
         self.phase = match (due, self.phase) {
-            (Due::Qualified, Phase::Judging { first_edge }) => {
-                say(pressed(first_edge, now));
-                Phase::Held {
-                    since: now,
-                    told: Told::default(),
-                }
-            }
+            (Due::Qualified, Phase::Judging { first_edge }) => self.press(first_edge, &mut say),
             (Due::Qualified, Phase::Noisy) => {
-                self.balance = self.config.qualify;
-                say(pressed(self.changed, now));
-                Phase::Held {
-                    since: now,
-                    told: Told::default(),
+                self.balance = self.rules.qualify;
+                self.press(self.changed, &mut say)
+            }
+            (Due::Single, phase) => {
+                if let Some(press) = self.untold.take() {
+                    say(pressed(press.first_edge, press.qualified));
                 }
+                phase
             }
             (Due::Quiet, Phase::Judging { .. }) => {
                 say(Heard::Noise);
@@ -315,6 +354,30 @@ impl Button {
             (_, phase) => phase,
         };
     }
+
+    /// A press counts: it is told at once, kept until it is known to be the
+    /// only one, or the second of two.
+    fn press(&mut self, first_edge: Duration, say: &mut impl FnMut(Heard)) -> Phase {
+        let since = self.now;
+        let mut told = Told::default();
+        if self.untold.take().is_some() {
+            say(Heard::DoublePress);
+            told.long = true; // the long press of a press nobody was told of
+        } else if self.rules.double_within.is_some() {
+            self.untold = Some(Untold {
+                first_edge,
+                qualified: since,
+            });
+        } else {
+            say(pressed(first_edge, since));
+        }
+        Phase::Held { since, told }
+    }
+}
+
+/// Of two at the same moment the first.
+fn soonest(a: (Duration, Due), b: (Duration, Due)) -> (Duration, Due) {
+    if b.0 < a.0 { b } else { a }
 }
 
 fn pressed(first_edge: Duration, qualified: Duration) -> Heard {

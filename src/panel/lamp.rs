@@ -1,8 +1,10 @@
-//! The status lamp: what a person standing at the door can tell from one light.
+//! The lamps: what a person standing at the door can tell from a light or three.
 //!
-//! Driven after every input of the panel; between inputs it says when the light
+//! Driven after every input of the panel; between inputs they say when a light
 //! changes next. A pattern is a table of milliseconds, on and off in turn, and
 //! is looked up by the time since it began: a late tick never shifts it.
+//!
+//! The status lamp tells all there is:
 //!
 //! ```text
 //!  shown         one period, each character 100 ms                 what it says
@@ -10,7 +12,9 @@
 //!  Pressed       ██████████████████████████████ steady             I felt that
 //!  Dialing       █████_____                                        slow, even: working on it
 //!  Ringing       ████__████__________                              the double ring of a telephone
+//!  Chiming       ██__████████________                              short, long: somebody calls here
 //!  Answered      █████████████████__                               lit with a wink: speak
+//!  Announcing    ███████████████_____                              lit with a pause: it is being told
 //!  Reconnecting  ██████████__██__                                  lit but stumbling: wait
 //!  Failed        ██__██__██__████____ …      for 3 s, then dark    quick: it did not work
 //!  Limited       ████████__ ████████__ …     for 4 s, then dark    long, with short gaps: not now
@@ -19,19 +23,53 @@
 //!  Fault         █__█__█_______________________                    three: callbox needs care
 //! ```
 //!
+//! The other two are the lights behind the pictograms of an emergency phone,
+//! steady so that they are read and not watched:
+//!
+//! ```text
+//!                             press           answered         over
+//!  InProgress, "call sent"    ▁█████████████████████████████████▁▁▁   yellow
+//!  Listen, "connected"        ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█████████████████▁▁▁   green
+//! ```
+//!
+//! - EN 81-28:2018 (before it EN 81-70:2003, where yellow went out as green
+//!   came on): yellow from the alarm until it is over, green while people talk.
+//!   There an alarm is over when the rescue service says so. callbox has calls
+//!   and no alarms: yellow goes out with the call. A lift that must follow the
+//!   standard to the letter needs more than these lamps.
+//! - ASME A17.1 2.27.1.1.3, to which 407.4.9 of the 2010 ADA Standards refers:
+//!   a visual indication on the panel of the button that the link to somebody
+//!   is established, extinguished when that link ends: `Listen`.
+//!
+//! This follows the published summaries of those standards, not their text.
+//! Colour is the installer's: to callbox a lamp is a line.
+//!
 //! Units: milliseconds in the tables, monotonic durations elsewhere.
 //!
 //! Always true: no pattern flashes more than three times in any second (WCAG
 //! 2.3.1, people with photosensitive epilepsy use doors); `Failed` and
-//! `Limited` are shown to their end unless the call moves on; the pin is written
-//! only when the light changes, and again a second after it refused.
+//! `Limited` are shown to their end unless the call moves on; `Listen` is never
+//! lit without `InProgress`, and neither is lit by noise on a cable.
 
 use std::time::Duration;
 
-use embedded_hal::digital::{Error as _, OutputPin, PinState};
+use embedded_hal::digital::OutputPin;
 
-use super::Output;
-use super::button::Heard;
+use super::pin::{News, Pin};
+
+/// What a lamp is there to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LampRole {
+    /// Everything, by patterns. What a device with one lamp has.
+    #[default]
+    Status,
+    /// Lit from the press that places a call until the call is over: the
+    /// "call sent" pictogram. In a call from outside, from its first chime.
+    InProgress,
+    /// Lit while somebody is on the line and hears, the visitor or what is
+    /// announced: the "connected" or "listen" pictogram.
+    Listen,
+}
 
 /// What the lamp shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +80,15 @@ pub enum Show {
     Pressed,
     /// The call is being placed.
     Dialing,
-    /// The far telephone rings.
+    /// The far telephone rings, or somebody took it and has not yet confirmed
+    /// to be a person.
     Ringing,
-    /// Somebody answered.
+    /// Somebody calls this device, and is about to be heard.
+    Chiming,
+    /// Somebody answered: the two hear each other.
     Answered,
+    /// Somebody answered and is told a text; the visitor is not heard.
+    Announcing,
     /// The sound was lost and may come back.
     Reconnecting,
     /// The call did not work. Ends by itself.
@@ -62,12 +105,14 @@ pub enum Show {
 
 impl Show {
     /// All of them, in the order of the table above.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Idle,
         Self::Pressed,
         Self::Dialing,
         Self::Ringing,
+        Self::Chiming,
         Self::Answered,
+        Self::Announcing,
         Self::Reconnecting,
         Self::Failed,
         Self::Limited,
@@ -84,7 +129,9 @@ impl Show {
             Self::Pressed => &[1000],
             Self::Dialing => &[500, 500],
             Self::Ringing => &[400, 200, 400, 1000],
+            Self::Chiming => &[200, 200, 800, 800],
             Self::Answered => &[1700, 200],
+            Self::Announcing => &[1500, 500],
             Self::Reconnecting => &[1000, 200, 200, 200],
             Self::Failed => &[200, 200, 200, 200, 200, 200, 400, 400],
             Self::Limited => &[800, 200],
@@ -111,6 +158,16 @@ impl Show {
 
     fn is_notice(self) -> bool {
         matches!(self, Self::Failed | Self::Limited)
+    }
+
+    /// Whether a call is wanted or up.
+    fn is_call(self) -> bool {
+        !self.is_rest() && !self.is_notice()
+    }
+
+    /// Whether somebody at the far end hears.
+    fn is_heard(self) -> bool {
+        matches!(self, Self::Answered | Self::Announcing)
     }
 }
 
@@ -152,35 +209,40 @@ impl Pattern {
     }
 }
 
+/// A gesture, to the one who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Felt {
+    /// It places a call: lit until the call says more.
+    Call,
+    /// It does anything else: a moment of light.
+    Other,
+}
+
+/// What is shown at the moment, and on which lamps.
 #[derive(Debug)]
-pub(super) struct Lamp<P> {
-    pin: Option<P>,
+pub(super) struct Lamps<P> {
+    lamps: Vec<(LampRole, Pin<P>)>,
     /// What the call wants shown, and since when.
     base: Show,
     since: Duration,
     /// The latest state without a call.
     rest: Show,
-    /// A press during a call is acknowledged until then.
+    /// A gesture is acknowledged until then.
     acknowledged: Duration,
-    /// What the pin was last set to; `None` when that is not known.
-    driven: Option<bool>,
-    /// When the pin is tried again after it refused.
-    retry: Option<Duration>,
-    /// What is shown at the moment, and when that has to be looked at again.
+    /// What the status lamp shows, and when that has to be looked at again.
     showing: Show,
     due: Option<Duration>,
 }
 
-impl<P: OutputPin> Lamp<P> {
-    pub(super) fn new(now: Duration, pin: Option<P>) -> Self {
+impl<P: OutputPin> Lamps<P> {
+    pub(super) fn new(now: Duration, lamps: Vec<(LampRole, P)>) -> Self {
+        let pin = |(role, pin)| (role, Pin::new(pin));
         Self {
-            pin,
+            lamps: lamps.into_iter().map(pin).collect(),
             base: Show::Idle,
             since: now,
             rest: Show::Idle,
             acknowledged: now,
-            driven: None,
-            retry: None,
             showing: Show::Idle,
             due: None,
         }
@@ -197,21 +259,25 @@ impl<P: OutputPin> Lamp<P> {
         }
     }
 
-    /// A press lights the lamp until the call says more; during a call it is
-    /// acknowledged with a moment of steady light.
-    pub(super) fn on_heard(&mut self, at: Duration, heard: Heard) {
-        if !matches!(heard, Heard::Press { .. }) {
-            return;
-        }
-        if self.base.is_rest() || self.base.is_notice() {
+    /// A press that places a call is shown until the call says more; any
+    /// other gesture, and a press during a call, with a moment of light.
+    pub(super) fn acknowledge(&mut self, at: Duration, felt: Felt) {
+        if felt == Felt::Call && !self.base.is_call() {
             self.begin(at, Show::Pressed);
         } else {
             self.acknowledged = at + ACKNOWLEDGE;
         }
     }
 
-    /// Sets the pin to what is to be seen at `now`.
-    pub(super) fn drive(&mut self, now: Duration, touched: bool, stuck: bool) -> Option<Output> {
+    /// Sets the pins to what is to be seen at `now`; `news` is told of lamps
+    /// by their place.
+    pub(super) fn drive(
+        &mut self,
+        now: Duration,
+        touched: bool,
+        stuck: bool,
+        mut news: impl FnMut(u8, News),
+    ) {
         self.end_what_is_over(now);
         self.showing = if touched || now < self.acknowledged {
             Show::Pressed
@@ -221,19 +287,22 @@ impl<P: OutputPin> Lamp<P> {
             self.base
         };
         let (lit, change) = self.showing.pattern().at(now.saturating_sub(self.since));
-        let output = self.set_pin(now, lit);
+        for ((role, pin), place) in self.lamps.iter_mut().zip(0..) {
+            let lit = match role {
+                LampRole::Status => lit,
+                LampRole::InProgress => self.base.is_call(),
+                LampRole::Listen => self.base.is_heard(),
+            };
+            if let Some(what) = pin.drive(now, lit) {
+                news(place, what);
+            }
+        }
         let ends = self.base.ends().map(|(lasts, _)| self.since + lasts);
         let acknowledged = Some(self.acknowledged).filter(|until| now < *until);
-        self.due = [
-            change.map(|elapsed| self.since + elapsed),
-            ends,
-            acknowledged,
-            self.retry,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        output
+        let change = change.map(|elapsed| self.since + elapsed);
+        let retry = self.lamps.iter().filter_map(|(_, pin)| pin.next_due());
+        let times = [change, ends, acknowledged].into_iter().flatten();
+        self.due = times.chain(retry).min();
     }
 
     pub(super) fn next_due(&self) -> Option<Duration> {
@@ -260,31 +329,10 @@ impl<P: OutputPin> Lamp<P> {
             self.begin(self.since + lasts, next);
         }
     }
-
-    fn set_pin(&mut self, now: Duration, lit: bool) -> Option<Output> {
-        let pin = self.pin.as_mut()?;
-        if self.driven == Some(lit) || self.retry.is_some_and(|at| now < at) {
-            return None;
-        }
-        match pin.set_state(PinState::from(lit)) {
-            Ok(()) => {
-                self.driven = Some(lit);
-                self.retry.take().map(|_| Output::LampRestored)
-            }
-            Err(error) => {
-                self.driven = None;
-                let first = self.retry.replace(now + RETRY).is_none();
-                first.then(|| Output::LampFault(error.kind()))
-            }
-        }
-    }
 }
 
-/// Steady light that acknowledges a press during a call.
+/// Steady light that acknowledges a gesture.
 const ACKNOWLEDGE: Duration = Duration::from_millis(300);
-
-/// Pause before a pin that refused is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -316,6 +364,8 @@ mod tests {
         assert_eq!(draw(Show::Pressed, 10), "██████████");
         assert_eq!(draw(Show::Dialing, 10), "█████_____");
         assert_eq!(draw(Show::Ringing, 20), "████__████__________");
+        assert_eq!(draw(Show::Chiming, 20), "██__████████________");
+        assert_eq!(draw(Show::Announcing, 20), "███████████████_____");
         assert_eq!(draw(Show::Answered, 19), "█████████████████__");
         assert_eq!(draw(Show::Reconnecting, 16), "██████████__██__");
         assert_eq!(draw(Show::Failed, 20), "██__██__██__████____");
@@ -372,6 +422,12 @@ mod tests {
         }
     }
 
+    fn drive(lamps: &mut Lamps<Mock>, at: u64) -> Vec<(u8, News)> {
+        let mut told = Vec::new();
+        lamps.drive(ms(at), false, false, |place, news| told.push((place, news)));
+        told
+    }
+
     #[test]
     fn the_pin_is_written_only_when_the_light_changes() {
         let mut pin = Mock::new(&[
@@ -379,54 +435,63 @@ mod tests {
             Transaction::set(State::High),
             Transaction::set(State::Low),
         ]);
-        let mut lamp = Lamp::new(ms(0), Some(pin.clone()));
+        let mut lamps = Lamps::new(ms(0), vec![(LampRole::Status, pin.clone())]);
         for at in [0, 10, 20] {
-            assert_eq!(lamp.drive(ms(at), false, false), None);
+            drive(&mut lamps, at);
         }
-        lamp.show(ms(100), Show::Dialing);
+        lamps.show(ms(100), Show::Dialing);
         for at in [100, 101, 599, 600] {
-            lamp.drive(ms(at), false, false);
+            drive(&mut lamps, at);
         }
-        assert_eq!(lamp.next_due(), Some(ms(1100)));
+        assert_eq!(lamps.next_due(), Some(ms(1100)));
         pin.done();
     }
 
+    /// A lamp that is broken is said by its place and leaves the others alone.
     #[test]
-    fn a_pin_that_refuses_is_told_once_and_tried_again() {
-        let refuses = || {
-            Transaction::set(State::High)
-                .with_error(MockError::Io(std::io::ErrorKind::NotConnected))
-        };
-        let mut pin = Mock::new(&[
-            Transaction::set(State::Low),
-            refuses(),
-            refuses(),
-            Transaction::set(State::High),
-        ]);
-        let mut lamp = Lamp::new(ms(0), Some(pin.clone()));
-        lamp.drive(ms(0), false, false);
-        lamp.show(ms(100), Show::Pressed);
-        let fault = Some(Output::LampFault(ErrorKind::Other));
-        assert_eq!(lamp.drive(ms(100), false, false), fault);
-        assert_eq!(lamp.next_due(), Some(ms(1100)), "it asks to try again");
-        assert_eq!(
-            lamp.drive(ms(500), false, false),
-            None,
-            "not before its time"
-        );
-        assert_eq!(lamp.drive(ms(1100), false, false), None, "told once");
-        assert_eq!(
-            lamp.drive(ms(2100), false, false),
-            Some(Output::LampRestored)
-        );
-        pin.done();
+    fn each_lamp_has_its_own_pin_and_its_own_faults() {
+        let refuses = Transaction::set(State::High)
+            .with_error(MockError::Io(std::io::ErrorKind::NotConnected));
+        let set = Transaction::set;
+        let mut status = Mock::new(&[set(State::Low), set(State::High)]);
+        let mut yellow = Mock::new(&[set(State::Low), refuses, set(State::High)]);
+        let mut green = Mock::new(&[set(State::Low), set(State::High)]);
+        let lamps = vec![
+            (LampRole::Status, status.clone()),
+            (LampRole::InProgress, yellow.clone()),
+            (LampRole::Listen, green.clone()),
+        ];
+        let mut lamps = Lamps::new(ms(0), lamps);
+        assert_eq!(drive(&mut lamps, 0), []);
+        lamps.show(ms(100), Show::Answered);
+        assert_eq!(drive(&mut lamps, 100), [(1, News::Fault(ErrorKind::Other))]);
+        assert_eq!(lamps.next_due(), Some(ms(1100)), "it asks to try again");
+        assert_eq!(drive(&mut lamps, 1100), [(1, News::Restored)]);
+        for pin in [&mut status, &mut yellow, &mut green] {
+            pin.done();
+        }
     }
 
     #[test]
     fn a_panel_without_a_lamp_says_nothing_of_it() {
-        let mut lamp = Lamp::<Mock>::new(ms(0), None);
-        lamp.show(ms(0), Show::Answered);
-        assert_eq!(lamp.drive(ms(0), false, false), None);
-        assert_eq!(lamp.showing(), Show::Answered);
+        let mut lamps = Lamps::<Mock>::new(ms(0), Vec::new());
+        lamps.show(ms(0), Show::Answered);
+        assert_eq!(drive(&mut lamps, 0), []);
+        assert_eq!(lamps.showing(), Show::Answered);
+    }
+
+    /// The pictograms, for all there is to show.
+    #[test]
+    fn yellow_is_lit_while_there_is_a_call_and_green_while_somebody_hears() {
+        for show in Show::ALL {
+            let lit = match show {
+                Show::Idle | Show::Failed | Show::Limited => (false, false),
+                Show::Offline | Show::Stuck | Show::Fault => (false, false),
+                Show::Pressed | Show::Dialing | Show::Ringing => (true, false),
+                Show::Chiming | Show::Reconnecting => (true, false),
+                Show::Answered | Show::Announcing => (true, true),
+            };
+            assert_eq!((show.is_call(), show.is_heard()), lit, "{show:?}");
+        }
     }
 }

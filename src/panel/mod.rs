@@ -1,13 +1,16 @@
-//! The face of the device: push buttons in, one status lamp out.
+//! The face of the device: push buttons in; lamps and door relays out.
 //!
-//! The panel turns the edges of button lines into presses, and what the call
-//! is doing into a lamp a person can read. It is called with every edge, with
-//! every change of the call's state, and when a time it asked for has come.
+//! The panel turns the edges of button lines into gestures, what the call is
+//! doing into lamps a person can read, and a wish to open into a pulse of a
+//! relay. It is called with every edge, with every change of the call's state,
+//! and when a time it asked for has come.
 //!
 //! ```text
-//!  edge/gpio ──Edge, Level──▶ ┌──────── Panel ────────┐ ──Press, LongPress──▶ call
-//!                             │ Button  Button  …     │ ──FirstEdge─────────▶ warm the connection
-//!       call ──Show─────────▶ │ Lamp ─▶ pattern table │ ──NoiseBurst, Stuck─▶ counters, status
+//!  edge/gpio ──Edge, Level──▶ ┌──────── Panel ────────┐ ──Press, LongPress,──▶ call, volume
+//!                             │ Button  Button  …     │   DoublePress
+//!                             │                       │ ──FirstEdge─────────▶ warm the connection
+//!       call ──Show─────────▶ │ Lamps ─▶ pattern table│ ──NoiseBurst, Stuck─▶ counters, status
+//!            ──Open─────────▶ │ Relay  Relay  …       │ ──…Fault, …Restored─▶ log
 //!                             └───────────┬───────────┘
 //!                                         ▼ embedded_hal::digital::OutputPin
 //! ```
@@ -22,9 +25,18 @@
 //! first, and at the same moment the lower [`ButtonId`] does. The call takes
 //! the first and answers the second as any press during a call.
 //!
+//! **Gestures.** What a gesture does is the daemon's to know; the panel is told
+//! which ones to tell apart. A press is told in the moment it counts, unless the
+//! button also tells double presses: then the press has to wait for
+//! [`Config::double_within`], which is why such a button places no call. A
+//! held button does not repeat: a volume button moves one step a press, so that
+//! a jammed one does not end at full volume.
+//!
 //! Always true: one press of a finger is at most one [`Output::Press`]; a
 //! [`Output::LongPress`] follows a `Press` of the same button, at most once;
-//! the work of one edge is bounded and does not depend on how many came before.
+//! a relay is on only while its pulse lasts, and off before the panel is made
+//! and when it is dropped; the work of one edge is bounded and does not depend
+//! on how many came before.
 //!
 //! Thread: the media runtime. Nothing here waits or tells the time.
 
@@ -38,12 +50,17 @@ use crate::units::ButtonId;
 
 mod button;
 mod lamp;
+mod pin;
+mod relay;
 
-use button::{Button, Heard};
-use lamp::Lamp;
-pub use lamp::{Pattern, Show};
+use button::{Button, Heard, Rules};
+use lamp::{Felt, Lamps};
+pub use lamp::{LampRole, Pattern, Show};
+use pin::News;
+use relay::Relay;
 
-/// How presses are told from noise. The defaults suit a door button on a long cable.
+/// How presses are told from noise, and what the buttons and relays are for.
+/// The defaults suit door buttons on long cables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How much longer the line must have been active than inactive, since the
@@ -52,13 +69,73 @@ pub struct Config {
     pub qualify: Duration,
     /// How long the line must be inactive without a break before the next
     /// press can count. Default 200 ms: the worst switches bounce for 160 ms.
+    /// A button that tells double presses takes no more than 100 ms, since
+    /// quick fingers are faster; one that bounces for longer is no good there.
     pub rearm: Duration,
-    /// A press held this long cancels. Default 2 s. Much less, and a firm press
-    /// cancels the call it started.
+    /// A press held this long is a long one. Default 2 s. Much less, and a firm
+    /// press cancels the call it started.
     pub long_press: Duration,
+    /// Two presses that count within this time of each other are a double
+    /// press. Default 400 ms. Slow fingers want more, and a single press of
+    /// such a button waits that long to be told.
+    pub double_within: Duration,
     /// A button held this long is reported as stuck. Default 60 s. It does
     /// nothing more until it is released.
     pub stuck: Duration,
+    /// The buttons by their ids; those beyond the list have the default.
+    pub buttons: Vec<ButtonConfig>,
+    /// The relays by their places; those beyond the list have the default.
+    pub relays: Vec<RelayConfig>,
+}
+
+/// What one button is for. The default places a call when it is pressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ButtonConfig {
+    /// Which gesture places a call, if any: it is shown on the lamps until the
+    /// call says more. Default: the press.
+    pub calls: Option<CallsOn>,
+    /// Whether a long press is told. Default yes: it cancels the call. On a
+    /// button that places no call and does nothing more when it is held, no.
+    pub long_press: bool,
+    /// Whether a double press is told. Default no. Only a button that places no
+    /// call may: its press waits for [`Config::double_within`].
+    pub double_press: bool,
+}
+
+/// The gesture that places a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallsOn {
+    /// A press.
+    Press,
+    /// A long press: where a call must not be placed by leaning on a button.
+    LongPress,
+}
+
+impl Default for ButtonConfig {
+    fn default() -> Self {
+        Self {
+            calls: Some(CallsOn::Press),
+            long_press: true,
+            double_press: false,
+        }
+    }
+}
+
+/// One door relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// How long it is on for an opening. Default 3 s, from 100 ms to 30 s:
+    /// locks that latch want a short one, others as long as a hand takes to
+    /// push the door.
+    pub pulse: Duration,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            pulse: Duration::from_secs(3),
+        }
+    }
 }
 
 impl Default for Config {
@@ -67,33 +144,75 @@ impl Default for Config {
             qualify: Duration::from_millis(20),
             rearm: Duration::from_millis(200),
             long_press: Duration::from_secs(2),
+            double_within: Duration::from_millis(400),
             stuck: Duration::from_secs(60),
+            buttons: Vec::new(),
+            relays: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// Whether the times make sense together.
+    /// Whether the times make sense together, and what the buttons are for.
     ///
     /// # Errors
     /// The first that does not, named as in the configuration file.
     pub fn check(&self) -> Result<(), BadConfig> {
         let ms = Duration::from_millis;
         if self.qualify > ms(500) {
-            Err(BadConfig::Qualify(self.qualify))
+            return Err(BadConfig::Qualify(self.qualify));
         } else if !(ms(50)..=ms(5000)).contains(&self.rearm) {
-            Err(BadConfig::Rearm(self.rearm))
+            return Err(BadConfig::Rearm(self.rearm));
         } else if self.long_press < self.qualify + ms(500) {
-            Err(BadConfig::LongPress(self.long_press))
+            return Err(BadConfig::LongPress(self.long_press));
+        } else if self.double_within < ms(200) || self.double_within >= self.long_press {
+            return Err(BadConfig::DoubleWithin(self.double_within));
         } else if self.stuck <= self.long_press {
-            Err(BadConfig::Stuck(self.stuck))
-        } else {
-            Ok(())
+            return Err(BadConfig::Stuck(self.stuck));
+        }
+        for (button, id) in self.buttons.iter().zip((0..=u8::MAX).map(ButtonId)) {
+            if button.double_press && button.calls.is_some() {
+                return Err(BadConfig::DoublePress(id));
+            } else if button.calls == Some(CallsOn::LongPress) && !button.long_press {
+                return Err(BadConfig::NoLongPress(id));
+            }
+        }
+        let mut pulses = self.relays.iter().map(|relay| relay.pulse);
+        match pulses.find(|pulse| !(ms(100)..=ms(30_000)).contains(pulse)) {
+            Some(pulse) => Err(BadConfig::Pulse(pulse)),
+            None => Ok(()),
+        }
+    }
+
+    fn button(&self, id: usize) -> ButtonConfig {
+        self.buttons.get(id).cloned().unwrap_or_default()
+    }
+
+    fn relay(&self, place: usize) -> RelayConfig {
+        self.relays.get(place).cloned().unwrap_or_default()
+    }
+
+    fn rules(&self, button: &ButtonConfig) -> Rules {
+        let rearm = match button.double_press {
+            true => self.rearm.min(DOUBLE_REARM),
+            false => self.rearm,
+        };
+        Rules {
+            qualify: self.qualify,
+            rearm,
+            stuck: self.stuck,
+            long_press: button.long_press.then_some(self.long_press),
+            double_within: button.double_press.then_some(self.double_within),
         }
     }
 }
 
-/// A time that cannot work.
+/// Quiet between the two presses of a double press, at most: a quick finger
+/// is off the button for little more, and nearly all switches have stopped
+/// bouncing. One that has not makes a double press of one, and no call.
+const DOUBLE_REARM: Duration = Duration::from_millis(100);
+
+/// A setting that cannot work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadConfig {
     /// Nobody pushes for so long.
@@ -107,11 +226,29 @@ pub enum BadConfig {
     /// A firm push would cancel.
     #[error("long_press is {0:?}; within 500ms of qualify every push would cancel: 2s is usual")]
     LongPress(Duration),
+    /// Nobody is so quick, or a long press would begin first.
+    #[error(
+        "double_within is {0:?}; nobody presses twice below 200ms, and it must be shorter than long_press: 400ms is usual"
+    )]
+    DoubleWithin(Duration),
     /// Locked before it can cancel.
     #[error(
         "stuck is {0:?}; it must be longer than long_press, or nobody can cancel: 60s is usual"
     )]
     Stuck(Duration),
+    /// Every call would wait for a second press.
+    #[error(
+        "double_press does not go with a button that places a call: the call would wait for the second press; take another button, or long_press"
+    )]
+    DoublePress(ButtonId),
+    /// It could never call.
+    #[error("long_press is not told of a button that places its call by one")]
+    NoLongPress(ButtonId),
+    /// Too short for any lock, or a door left open.
+    #[error(
+        "pulse is {0:?}; below 100ms no lock moves, above 30s the door is left open: 3s is usual"
+    )]
+    Pulse(Duration),
 }
 
 /// What a button line reads. The edge has already turned active-low around.
@@ -146,6 +283,12 @@ pub enum Input {
     },
     /// The call has something to show.
     Show(Show),
+    /// A door is to be opened. While its relay is on this does nothing: one
+    /// opening is one pulse, however often it was asked for.
+    Open {
+        /// Which relay, by its place.
+        relay: u8,
+    },
     /// A time [`Output::WaitUntil`] asked for has come.
     Tick,
 }
@@ -158,7 +301,8 @@ pub enum Output {
         /// Which button.
         button: ButtonId,
     },
-    /// A press counts.
+    /// A press counts. It is said at once, or after [`Config::double_within`]
+    /// on a button that tells double presses.
     Press {
         /// Which button.
         button: ButtonId,
@@ -167,7 +311,12 @@ pub enum Output {
         /// When it had lasted long enough.
         qualified: Duration,
     },
-    /// The latest press of this button has become a long one: cancel.
+    /// Two presses came in short order; neither is told by itself.
+    DoublePress {
+        /// Which button.
+        button: ButtonId,
+    },
+    /// The latest press of this button has become a long one.
     LongPress {
         /// Which button.
         button: ButtonId,
@@ -193,11 +342,35 @@ pub enum Output {
         /// Which button.
         button: ButtonId,
     },
-    /// The lamp's pin refused. It is tried again every second by itself; this
+    /// A lamp's pin refused. It is tried again every second by itself; this
     /// is said once until [`LampRestored`](Self::LampRestored).
-    LampFault(ErrorKind),
-    /// The lamp's pin works again.
-    LampRestored,
+    LampFault {
+        /// Which lamp, by its place.
+        lamp: u8,
+        /// What the pin said.
+        kind: ErrorKind,
+    },
+    /// A lamp's pin works again.
+    LampRestored {
+        /// Which lamp.
+        lamp: u8,
+    },
+    /// A relay's pin refused. It is tried again every second by itself; this
+    /// is said once until [`RelayRestored`](Self::RelayRestored).
+    RelayFault {
+        /// Which relay, by its place.
+        relay: u8,
+        /// What it was to be: `true` and the door did not open, `false` and it
+        /// may stand open.
+        on: bool,
+        /// What the pin said.
+        kind: ErrorKind,
+    },
+    /// A relay's pin works again.
+    RelayRestored {
+        /// Which relay.
+        relay: u8,
+    },
     /// Nothing more to do: hand in [`Input::Tick`] by then.
     WaitUntil(Option<Duration>),
 }
@@ -210,37 +383,51 @@ impl Output {
             Self::NoiseBurst { .. } => Some(Counter::NoiseBursts),
             Self::Stuck { .. } => Some(Counter::StuckButtons),
             Self::ReadLevel { .. } => Some(Counter::GpioOverflows),
-            Self::LampFault(_) => Some(Counter::LampFaults),
+            Self::LampFault { .. } => Some(Counter::LampFaults),
+            Self::RelayFault { .. } => Some(Counter::RelayFaults),
             _ => None,
         }
     }
 }
 
-/// The buttons and the lamp of one device.
+/// The buttons, lamps and relays of one device.
 #[derive(Debug)]
-pub struct Panel<P> {
-    buttons: Vec<Button>,
-    lamp: Lamp<P>,
+pub struct Panel<P: OutputPin> {
+    buttons: Vec<(Option<CallsOn>, Button)>,
+    lamps: Lamps<P>,
+    relays: Vec<Relay<P>>,
     now: Duration,
     out: VecDeque<Output>,
 }
 
 impl<P: OutputPin> Panel<P> {
     /// Makes a panel of as many buttons as there are `levels`, each the level
-    /// its line was read at, with the lamp dark. A button that is held at the
-    /// start is no press: it counts from its next release.
+    /// its line was read at, with all relays off and all lamps dark. A button
+    /// that is held at the start is no press: it counts from its next release.
     ///
-    /// `lamp` is a pin whose high level means light, or `None`.
+    /// The high level of a pin means light, and an open door.
     #[must_use]
-    pub fn new(now: Duration, config: &Config, levels: &[Level], lamp: Option<P>) -> Self {
-        let button = |level: &Level| Button::new(config.clone(), now, *level);
+    pub fn new(
+        now: Duration,
+        config: &Config,
+        levels: &[Level],
+        lamps: Vec<(LampRole, P)>,
+        relays: Vec<P>,
+    ) -> Self {
+        let button = |(id, level): (usize, &Level)| {
+            let button = config.button(id);
+            let judged = Button::new(config.rules(&button), now, *level);
+            (button.calls, judged)
+        };
+        let relay = |(place, pin)| Relay::new(pin, config.relay(place).pulse);
         let mut panel = Self {
-            buttons: levels.iter().map(button).collect(),
-            lamp: Lamp::new(now, lamp),
+            buttons: levels.iter().enumerate().map(button).collect(),
+            lamps: Lamps::new(now, lamps),
+            relays: relays.into_iter().enumerate().map(relay).collect(),
             now,
             out: VecDeque::with_capacity(OUTPUTS_EXPECTED),
         };
-        panel.drive_lamp();
+        panel.drive();
         panel
     }
 
@@ -249,7 +436,7 @@ impl<P: OutputPin> Panel<P> {
     /// For an edge, `now` is the kernel's stamp. An edge stamped before a tick
     /// was due goes in before that tick, or the tick may make a press of a
     /// spike whose end is still in a queue. Time that runs backwards counts as
-    /// standing still. An unknown button is ignored. Drain `poll` down to
+    /// standing still. An unknown button or relay is ignored. Drain `poll` down to
     /// `WaitUntil` before the next call of this.
     pub fn handle(&mut self, now: Duration, input: Input) {
         self.now = now.max(self.now);
@@ -262,10 +449,15 @@ impl<P: OutputPin> Panel<P> {
             Input::Level { button, level } => {
                 self.on_button(button, |b, out| b.on_level(now, level, out));
             }
-            Input::Show(show) => self.lamp.show(self.now, show),
+            Input::Show(show) => self.lamps.show(self.now, show),
+            Input::Open { relay } => {
+                if let Some(relay) = self.relays.get_mut(usize::from(relay)) {
+                    relay.open(self.now);
+                }
+            }
             Input::Tick => self.on_tick(),
         }
-        self.drive_lamp();
+        self.drive();
     }
 
     /// Hands out the next thing to do. `WaitUntil` means there is no more for now.
@@ -276,10 +468,10 @@ impl<P: OutputPin> Panel<P> {
             .unwrap_or_else(|| Output::WaitUntil(self.next_due()))
     }
 
-    /// What the lamp shows at the moment, for `callbox status`.
+    /// What the status lamp shows at the moment, for `callbox status`.
     #[must_use]
     pub fn showing(&self) -> Show {
-        self.lamp.showing()
+        self.lamps.showing()
     }
 
     fn on_button(
@@ -287,12 +479,14 @@ impl<P: OutputPin> Panel<P> {
         id: ButtonId,
         act: impl FnOnce(&mut Button, &mut dyn FnMut(Duration, Heard)),
     ) {
-        let Some(button) = self.buttons.get_mut(usize::from(id.0)) else {
+        let Some((calls, button)) = self.buttons.get_mut(usize::from(id.0)) else {
             return;
         };
-        let (lamp, out) = (&mut self.lamp, &mut self.out);
+        let (lamps, out) = (&mut self.lamps, &mut self.out);
         act(button, &mut |at, heard| {
-            lamp.on_heard(at, heard);
+            if let Some(felt) = felt(heard, *calls) {
+                lamps.acknowledge(at, felt);
+            }
             out.push_back(output(id, heard));
         });
     }
@@ -307,21 +501,57 @@ impl<P: OutputPin> Panel<P> {
     }
 
     fn soonest_button(&self) -> Option<(Duration, u8)> {
+        let buttons = self.buttons.iter().map(|(_, button)| button);
         let due = |(button, index): (&Button, u8)| Some((button.next_due()?, index));
-        self.buttons.iter().zip(0..=u8::MAX).filter_map(due).min()
+        buttons.zip(0..=u8::MAX).filter_map(due).min()
     }
 
     fn next_due(&self) -> Option<Duration> {
         let button = self.soonest_button().map(|(due, _)| due);
-        button.into_iter().chain(self.lamp.next_due()).min()
+        let relays = self.relays.iter().filter_map(Relay::next_due);
+        let others = button.into_iter().chain(self.lamps.next_due());
+        others.chain(relays).min()
     }
 
-    fn drive_lamp(&mut self) {
-        let stuck = self.buttons.iter().any(Button::is_stuck);
-        let touched = self.buttons.iter().any(Button::is_judging);
-        if let Some(output) = self.lamp.drive(self.now, touched, stuck) {
-            self.out.push_back(output);
+    /// Sets all pins to what they are to be by now, the doors first.
+    fn drive(&mut self) {
+        let (now, out) = (self.now, &mut self.out);
+        for (place, pin) in (0..).zip(&mut self.relays) {
+            let news = pin.drive(now);
+            let on = pin.is_on(now);
+            out.extend(news.map(|news| relay_output(place, on, news)));
         }
+        let mut buttons = self.buttons.iter().map(|(_, button)| button);
+        let stuck = buttons.clone().any(Button::is_stuck);
+        let touched = buttons.any(Button::is_judging);
+        self.lamps.drive(now, touched, stuck, |place, news| {
+            out.push_back(lamp_output(place, news));
+        });
+    }
+}
+
+/// What the one who made a gesture is shown of it. The press before a long
+/// press was shown already.
+fn felt(heard: Heard, calls: Option<CallsOn>) -> Option<Felt> {
+    match (heard, calls) {
+        (Heard::Press { .. }, Some(CallsOn::Press)) => Some(Felt::Call),
+        (Heard::LongPress, Some(CallsOn::LongPress)) => Some(Felt::Call),
+        (Heard::Press { .. } | Heard::DoublePress, _) => Some(Felt::Other),
+        _ => None,
+    }
+}
+
+fn lamp_output(lamp: u8, news: News) -> Output {
+    match news {
+        News::Fault(kind) => Output::LampFault { lamp, kind },
+        News::Restored => Output::LampRestored { lamp },
+    }
+}
+
+fn relay_output(relay: u8, on: bool, news: News) -> Output {
+    match news {
+        News::Fault(kind) => Output::RelayFault { relay, on, kind },
+        News::Restored => Output::RelayRestored { relay },
     }
 }
 
@@ -336,6 +566,7 @@ fn output(button: ButtonId, heard: Heard) -> Output {
             first_edge,
             qualified,
         },
+        Heard::DoublePress => Output::DoublePress { button },
         Heard::LongPress => Output::LongPress { button },
         Heard::Noise => Output::NoiseBurst { button },
         Heard::Stuck => Output::Stuck { button },

@@ -5,19 +5,21 @@
 //! FastAPI service does: 404 and 405 before the key, the key before the
 //! contents, 422 with a list of what is wrong.
 
-use std::net::IpAddr;
+mod check;
+mod numbers;
 
 use hyper::{HeaderMap, Method, Uri};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::config::{Answer, ApiKey, Route};
+use super::config::{Answer, ApiKey, Route, Service};
 use super::event::What;
 use super::exchange::{Call, Direction, Status, Usage};
-use super::{Command, Shared, State, new_id};
+use super::{Begins, Command, OPENAPI, Shared, State, new_id};
+use check::{MEDIA_URL, Page, Problems, is_media_url};
 
-/// Longest URL that is taken for a call's media.
-const URL_MAX: usize = 2048;
+/// Where the document of this API is.
+const DOCUMENT: &str = "/openapi.json";
 
 /// A reply to be sent.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(super) struct Reply {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Value,
     /// A call that begins with this reply.
-    pub(super) placed: Option<String>,
+    pub(super) begins: Option<Begins>,
 }
 
 impl Reply {
@@ -35,7 +37,7 @@ impl Reply {
             status: 200,
             headers: Vec::new(),
             body,
-            placed: None,
+            begins: None,
         }
     }
 
@@ -54,46 +56,136 @@ impl Reply {
 }
 
 /// What a path names.
-#[derive(Debug, PartialEq)]
-pub(super) enum Endpoint<'a> {
-    Place,
-    List { number: &'a str },
-    Get { number: &'a str, call: &'a str },
-    ListAll,
-    GetAny { call: &'a str },
-    HangUp { call: &'a str },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resource {
+    PlaceCall,
+    NumberCalls,
+    NumberCall,
+    NumberTranscripts,
+    Calls,
+    Call,
+    HangUp,
+    Transcripts,
+    Numbers,
+    Number,
+    IncomingAction,
+}
+
+/// The path of an id, as the document has it.
+const NUMBER_ID: &str = "{phone_number_id}";
+const CALL_ID: &str = "{call_id}";
+
+/// Every path there is, and its methods.
+const PATHS: [(&str, Resource, &[Method]); 11] = [
+    ("/place-call", Resource::PlaceCall, &[Method::POST]),
+    ("/numbers", Resource::Numbers, &[Method::GET]),
+    (
+        "/numbers/{phone_number_id}",
+        Resource::Number,
+        &[Method::GET, Method::PATCH],
+    ),
+    (
+        "/numbers/{phone_number_id}/calls",
+        Resource::NumberCalls,
+        &[Method::GET],
+    ),
+    (
+        "/numbers/{phone_number_id}/calls/{call_id}",
+        Resource::NumberCall,
+        &[Method::GET],
+    ),
+    (
+        "/numbers/{phone_number_id}/calls/{call_id}/transcripts",
+        Resource::NumberTranscripts,
+        &[Method::GET],
+    ),
+    ("/calls", Resource::Calls, &[Method::GET]),
+    ("/calls/{call_id}", Resource::Call, &[Method::GET]),
+    ("/calls/{call_id}/hangup", Resource::HangUp, &[Method::POST]),
+    (
+        "/calls/{call_id}/transcripts",
+        Resource::Transcripts,
+        &[Method::GET],
+    ),
+    (
+        "/incoming-call-action",
+        Resource::IncomingAction,
+        &[Method::GET, Method::PUT],
+    ),
+];
+
+/// What a path names, with the ids in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Endpoint<'a> {
+    resource: Resource,
+    methods: &'static [Method],
+    number: Option<&'a str>,
+    call: Option<&'a str>,
 }
 
 impl<'a> Endpoint<'a> {
     /// `None` for a path the service does not have.
     pub(super) fn of(base_path: &str, path: &'a str) -> Option<Self> {
         let path = path.strip_prefix(base_path)?;
-        let parts: Vec<_> = path.split('/').collect();
-        match parts[..] {
-            ["", "place-call"] => Some(Self::Place),
-            ["", "numbers", number, "calls"] => Some(Self::List { number }),
-            ["", "numbers", number, "calls", call] => Some(Self::Get { number, call }),
-            ["", "calls"] => Some(Self::ListAll),
-            ["", "calls", call] => Some(Self::GetAny { call }),
-            ["", "calls", call, "hangup"] => Some(Self::HangUp { call }),
-            _ => None,
+        PATHS.iter().find_map(|(template, resource, methods)| {
+            let mut endpoint = Self {
+                resource: *resource,
+                methods,
+                number: None,
+                call: None,
+            };
+            endpoint.fit(template, path).then_some(endpoint)
+        })
+    }
+
+    /// Whether `path` is one of these; takes the ids in it.
+    fn fit(&mut self, template: &str, path: &'a str) -> bool {
+        let mut parts = path.split('/');
+        let alike = template.split('/').all(|want| match (want, parts.next()) {
+            (_, None) => false,
+            (NUMBER_ID, id) => {
+                self.number = id;
+                true
+            }
+            (CALL_ID, id) => {
+                self.call = id;
+                true
+            }
+            (want, Some(part)) => want == part,
+        });
+        alike && parts.next().is_none()
+    }
+
+    pub(super) fn route(&self, method: &Method) -> Route {
+        match self.resource {
+            Resource::PlaceCall => Route::Place,
+            Resource::NumberCalls | Resource::Calls => Route::List,
+            Resource::NumberCall | Resource::Call => Route::Get,
+            Resource::HangUp => Route::HangUp,
+            Resource::NumberTranscripts | Resource::Transcripts => Route::Transcripts,
+            Resource::Number if *method == Method::PATCH => Route::UpdateNumber,
+            Resource::Numbers | Resource::Number => Route::Numbers,
+            Resource::IncomingAction => Route::IncomingAction,
         }
     }
 
-    pub(super) fn route(&self) -> Route {
-        match self {
-            Self::Place => Route::Place,
-            Self::List { .. } | Self::ListAll => Route::List,
-            Self::Get { .. } | Self::GetAny { .. } => Route::Get,
-            Self::HangUp { .. } => Route::HangUp,
-        }
+    /// Whether this version of the service has it.
+    fn exists(&self, service: &Service) -> bool {
+        let newer = matches!(
+            self.resource,
+            Resource::Calls | Resource::Call | Resource::HangUp | Resource::Transcripts
+        );
+        let absent = match self.resource {
+            Resource::HangUp => !service.hangup_by_rest,
+            Resource::Transcripts | Resource::NumberTranscripts => !service.transcripts_by_rest,
+            _ => false,
+        };
+        !absent && (service.newer_paths || !newer)
     }
 
-    fn method(&self) -> Method {
-        match self {
-            Self::Place | Self::HangUp { .. } => Method::POST,
-            _ => Method::GET,
-        }
+    fn allows(&self) -> String {
+        let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        methods.join(", ")
     }
 }
 
@@ -108,14 +200,17 @@ pub(super) struct Request {
 
 /// Answers a request, and does what it asks.
 pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
-    let Some(endpoint) = Endpoint::of(&shared.base_path, request.uri.path()) else {
+    let path = request.uri.path();
+    if path == DOCUMENT && request.method == Method::GET {
+        let document = serde_json::from_str(OPENAPI);
+        return Reply::ok(document.expect("the document is JSON"));
+    }
+    let endpoint = Endpoint::of(&shared.base_path, path);
+    let Some(endpoint) = endpoint.filter(|endpoint| endpoint.exists(&shared.service)) else {
         return Reply::error(404, "Not Found");
     };
-    if matches!(endpoint, Endpoint::HangUp { .. }) && !shared.service.hangup_by_rest {
-        return Reply::error(404, "Not Found");
-    }
-    if request.method != endpoint.method() {
-        return Reply::error(405, "Method Not Allowed").with("allow", endpoint.method());
+    if !endpoint.methods.contains(&request.method) {
+        return Reply::error(405, "Method Not Allowed").with("allow", endpoint.allows());
     }
     let key = {
         let state = shared.state();
@@ -126,15 +221,47 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
     let Some(key) = key else {
         return Reply::error(401, "Invalid or missing API key");
     };
-    match endpoint {
-        Endpoint::Place => place(shared, &key, request),
-        Endpoint::List { number } => list(shared, &key, number, request.uri.query()),
-        Endpoint::ListAll => list_all(shared, &key, request.uri.query()),
-        Endpoint::Get { number, call } => get(shared, &key, Some(number), call),
-        Endpoint::GetAny { call } => get(shared, &key, None, call),
-        Endpoint::HangUp { call } => hang_up(shared, &key, call),
-    }
+    let mut problems = Problems::default();
+    let number = endpoint.number;
+    let number = number.map(|id| problems.path_id(id, "phone_number_id"));
+    let call = endpoint.call.map(|id| problems.path_id(id, "call_id"));
+    let asks = Asks {
+        shared,
+        key: &key,
+        request,
+        number: number.unwrap_or_default(),
+        call: call.unwrap_or_default(),
+    };
+    let reply = match endpoint.resource {
+        _ if !problems.is_empty() => Err(problems.reply()),
+        Resource::PlaceCall => place(&asks),
+        Resource::NumberCalls => list(&asks),
+        Resource::Calls => list_all(&asks),
+        Resource::NumberCall | Resource::Call => get(&asks),
+        Resource::HangUp => hang_up(&asks),
+        Resource::NumberTranscripts | Resource::Transcripts => transcripts(&asks),
+        Resource::Numbers => Ok(numbers::list(&asks)),
+        Resource::Number if request.method == Method::PATCH => numbers::update(&asks),
+        Resource::Number => numbers::get(&asks),
+        Resource::IncomingAction if request.method == Method::PUT => numbers::set_action(&asks),
+        Resource::IncomingAction => numbers::action(&asks),
+    };
+    reply.unwrap_or_else(|refusal| refusal)
 }
+
+/// A request that is understood so far: by whom, and about what.
+struct Asks<'a> {
+    shared: &'a Shared,
+    key: &'a ApiKey,
+    request: &'a Request,
+    /// The number's id in the path; empty where there is none.
+    number: &'a str,
+    /// The call's.
+    call: &'a str,
+}
+
+/// The error is a reply, too: the refusal.
+type Answered = Result<Reply, Reply>;
 
 // Place call.
 
@@ -144,31 +271,34 @@ struct Placement {
     from: String,
     to: String,
     url: Option<String>,
+    /// What the request says of voicemail.
+    detects_voicemail: Option<bool>,
 }
 
-fn place(shared: &Shared, key: &ApiKey, request: &Request) -> Reply {
-    let asked = match placement(request) {
-        Ok(asked) => asked,
-        Err(problems) => return problems.reply(),
-    };
+fn place(asks: &Asks<'_>) -> Answered {
+    let shared = asks.shared;
+    let asked = placement(asks.request).map_err(Problems::reply)?;
     let now = shared.now();
     let mut state = shared.state();
     let number = state.exchange.number_called(&asked.from).cloned();
-    let Some(number) = number.filter(|number| sees(key, number)) else {
-        return Reply::error(403, "from_number does not belong to your organization");
+    let Some(number) = number.filter(|number| sees(asks.key, number)) else {
+        let why = "from_number does not belong to your organization";
+        return Err(Reply::error(403, why));
     };
     if !number.active {
-        return Reply::error(400, "from_number is not active");
+        return Err(Reply::error(400, "from_number is not active"));
     }
     let Some(url) = asked.url.or(number.client_websocket_url) else {
-        let mut problems = Problems::default();
         let why = "client_websocket_url is required: the number has none of its own";
-        problems.add("value_error", &["body", "client_websocket_url"], why);
-        return problems.reply();
+        return Err(Problems::one(
+            "value_error",
+            &["body", "client_websocket_url"],
+            why,
+        ));
     };
     let usage = state.exchange.usage(&number.organization, now);
     if let Some(until) = usage.exceeded_until() {
-        return limited(&usage, until, now);
+        return Err(limited(&usage, until, now));
     }
     let call = Call {
         id: new_id(),
@@ -195,14 +325,19 @@ fn place(shared: &Shared, key: &ApiKey, request: &Request) -> Reply {
     shared.note(Some(&call.id), What::Status(Status::Initiated, None));
     if !dials {
         shared.advance(&call.id, Status::Failed, None);
-        return Reply::error(502, "Carrier dial failed");
+        return Err(Reply::error(502, "Carrier dial failed"));
     }
     let mut body = call.json();
     body["rate_limit"] = usage.json();
-    Reply {
-        placed: Some(call.id),
+    let detects = asked.detects_voicemail;
+    Ok(Reply {
+        begins: Some(Begins {
+            call: call.id,
+            direction: Direction::Outbound,
+            detects_voicemail: detects.unwrap_or(shared.service.voicemail_detection),
+        }),
         ..Reply::ok(body)
-    }
+    })
 }
 
 fn refused_by_carrier(state: &State, to: &str) -> bool {
@@ -227,136 +362,98 @@ fn limited(usage: &Usage, until: Timestamp, now: Timestamp) -> Reply {
 }
 
 fn placement(request: &Request) -> Result<Placement, Problems> {
+    let body = check::body(request)?;
     let mut problems = Problems::default();
-    let kind = request.headers.get(hyper::header::CONTENT_TYPE);
-    let is_json = kind.is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")));
-    let body: Value = match serde_json::from_slice(&request.body) {
-        Ok(body) if is_json => body,
-        Ok(_) => {
-            let why = "Content-Type must be application/json";
-            problems.add("model_attributes_type", &["body"], why);
-            return Err(problems);
-        }
-        Err(error) => {
-            problems.add(
-                "json_invalid",
-                &["body"],
-                &format!("JSON decode error: {error}"),
-            );
-            return Err(problems);
-        }
-    };
-    if !body.is_object() {
-        problems.add(
-            "model_attributes_type",
-            &["body"],
-            "Input should be an object",
-        );
-        return Err(problems);
-    }
     let from = problems.number(&body, "from_number");
     let to = problems.number(&body, "to_number");
-    let url = problems.url(&body, "client_websocket_url");
-    match (from, to, problems.0.is_empty()) {
-        (Some(from), Some(to), true) => Ok(Placement { from, to, url }),
+    let url = problems.url(&body, "client_websocket_url", is_media_url, MEDIA_URL);
+    let detection = problems.choice(&body, "voicemail_detection", &["enabled", "disabled"]);
+    let voicemail = ["hang_up", "ignore", "leave_message"];
+    let voicemail = problems.choice(&body, "on_voicemail", &voicemail);
+    if voicemail == Some("leave_message") {
+        let why = "Value error, only a call of mode hosted_agent leaves a message";
+        problems.add("value_error", &["body", "on_voicemail"], why);
+    }
+    match (from, to, problems.is_empty()) {
+        (Some(from), Some(to), true) => Ok(Placement {
+            from,
+            to,
+            url: url.flatten(),
+            detects_voicemail: match (voicemail, detection) {
+                (Some(on_voicemail), _) => Some(on_voicemail == "hang_up"),
+                (None, detection) => detection.map(|detection| detection == "enabled"),
+            },
+        }),
         _ => Err(problems),
     }
 }
 
 // List and get.
 
-fn list(shared: &Shared, key: &ApiKey, number_id: &str, query: Option<&str>) -> Reply {
-    let mut problems = Problems::default();
-    problems.uuid(number_id, "phone_number_id");
-    let page = Page::of(query, &mut problems);
-    if !problems.0.is_empty() {
-        return problems.reply();
-    }
-    let state = shared.state();
-    let Some(number) = state.exchange.number(number_id) else {
-        return Reply::error(404, "Phone number not found");
-    };
-    if !sees(key, number) {
-        return Reply::error(403, "Phone number does not belong to your organization");
-    }
-    page.of_calls(&state, key, |call| call.number_id == number.id)
+fn list(asks: &Asks<'_>) -> Answered {
+    let page = Page::of(asks.request.uri.query()).map_err(Problems::reply)?;
+    let state = asks.shared.state();
+    let id = &numbers::visible(&state, asks)?.number.id;
+    Ok(page.of_calls(&state, asks.key, |call| call.number_id == *id))
 }
 
-fn list_all(shared: &Shared, key: &ApiKey, query: Option<&str>) -> Reply {
-    let mut problems = Problems::default();
-    let page = Page::of(query, &mut problems);
-    let asked = parameter(query, "agent_identity_id");
-    if let Some(identity) = asked {
-        problems.uuid(identity, "agent_identity_id");
-    }
-    let Some(identity) = key.identity.as_deref().or(asked) else {
-        let why = "agent_identity_id is required with an admin key";
-        problems.add("missing", &["query", "agent_identity_id"], why);
-        return problems.reply();
-    };
-    if !problems.0.is_empty() {
-        return problems.reply();
-    }
-    let state = shared.state();
-    page.of_calls(&state, key, |call| {
+fn list_all(asks: &Asks<'_>) -> Answered {
+    let query = asks.request.uri.query();
+    let asked = check::parameter(query, "agent_identity_id");
+    let identity = check::identity(asks.key, asked.as_deref(), "query")?;
+    let page = Page::of(query).map_err(Problems::reply)?;
+    let state = asks.shared.state();
+    Ok(page.of_calls(&state, asks.key, |call| {
         let number = state.exchange.number(&call.number_id);
-        number
-            .is_some_and(|number| sees(key, number) && number.identity.as_deref() == Some(identity))
-    })
+        number.is_some_and(|number| {
+            sees(asks.key, number) && number.identity.as_ref() == Some(&identity)
+        })
+    }))
 }
 
-fn get(shared: &Shared, key: &ApiKey, number_id: Option<&str>, call_id: &str) -> Reply {
-    let mut problems = Problems::default();
-    if let Some(number_id) = number_id {
-        problems.uuid(number_id, "phone_number_id");
-    }
-    problems.uuid(call_id, "call_id");
-    if !problems.0.is_empty() {
-        return problems.reply();
-    }
-    match visible(&shared.state(), key, number_id, call_id) {
-        Ok(call) => Reply::ok(call.json()),
-        Err((status, detail)) => Reply::error(status, detail),
-    }
+fn get(asks: &Asks<'_>) -> Answered {
+    let call = visible(&asks.shared.state(), asks)?;
+    Ok(Reply::ok(call.json()))
 }
 
-fn hang_up(shared: &Shared, key: &ApiKey, call_id: &str) -> Reply {
-    let mut problems = Problems::default();
-    problems.uuid(call_id, "call_id");
-    if !problems.0.is_empty() {
-        return problems.reply();
-    }
-    let call = match visible(&shared.state(), key, None, call_id) {
-        Ok(call) => call,
-        Err((status, detail)) => return Reply::error(status, detail),
+fn transcripts(asks: &Asks<'_>) -> Answered {
+    let state = asks.shared.state();
+    let call = visible(&state, asks)?;
+    let segments = state.exchange.transcript(&call.id).iter();
+    Ok(Reply::ok(segments.map(|s| s.json(&call.id)).collect()))
+}
+
+fn hang_up(asks: &Asks<'_>) -> Answered {
+    let call = visible(&asks.shared.state(), asks)?;
+    let conflict = |error: &str, message: &str| {
+        Err(Reply::error(
+            409,
+            json!({"error": error, "message": message}),
+        ))
     };
-    let conflict =
-        |error: &str, message: &str| Reply::error(409, json!({"error": error, "message": message}));
     if call.status.is_over() {
         return conflict("call_already_ended", "Call has already ended.");
     }
-    if call.status == Status::Initiated || !shared.command(&call.id, Command::HangUp) {
+    if call.status == Status::Initiated || !asks.shared.command(&call.id, Command::HangUp) {
         return conflict("call_not_live", "Call has no active carrier leg yet.");
     }
-    Reply::ok(call.json())
+    Ok(Reply::ok(call.json()))
 }
 
-/// The call, if the key may see it; otherwise the status and detail to refuse with.
-fn visible(
-    state: &State,
-    key: &ApiKey,
-    number_id: Option<&str>,
-    call_id: &str,
-) -> Result<Call, (u16, &'static str)> {
-    let not_found = (404, "Call not found");
-    let call = state.exchange.call(call_id).ok_or(not_found)?;
+/// The call in the path, if the key may see it.
+fn visible(state: &State, asks: &Asks<'_>) -> Result<Call, Reply> {
+    let not_found = || Reply::error(404, "Call not found");
+    let call = state.exchange.call(asks.call).ok_or_else(not_found)?;
     let number = state.exchange.number(&call.number_id);
-    if !number.is_some_and(|number| sees(key, number)) {
-        return Err((403, "Call does not belong to your organization"));
+    if !number.is_some_and(|number| sees(asks.key, number)) {
+        return Err(Reply::error(
+            403,
+            "Call does not belong to your organization",
+        ));
     }
-    let elsewhere = number_id.is_some_and(|id| !id.eq_ignore_ascii_case(&call.number_id));
-    if elsewhere || call.blocked && key.identity.is_some() {
-        return Err(not_found);
+    let elsewhere = !asks.number.is_empty() && !asks.number.eq_ignore_ascii_case(&call.number_id);
+    if elsewhere || call.blocked && asks.key.identity.is_some() {
+        return Err(not_found());
     }
     Ok(call.clone())
 }
@@ -367,221 +464,50 @@ fn sees(key: &ApiKey, number: &super::Number) -> bool {
         && (key.identity.is_none() || key.identity == number.identity)
 }
 
-/// Which part of a list is asked for.
-#[derive(Debug)]
-struct Page {
-    limit: usize,
-    offset: usize,
-    blocked: Option<bool>,
-}
-
-impl Page {
-    fn of(query: Option<&str>, problems: &mut Problems) -> Self {
-        let number =
-            |problems: &mut Problems, name, range: std::ops::RangeInclusive<i64>, default| {
-                let Some(text) = parameter(query, name) else {
-                    return default;
-                };
-                match text.parse::<i64>() {
-                    Ok(n) if range.contains(&n) => usize::try_from(n).unwrap_or(default),
-                    Ok(n) if n < *range.start() => {
-                        let why =
-                            format!("Input should be greater than or equal to {}", range.start());
-                        problems.add("greater_than_equal", &["query", name], &why);
-                        default
-                    }
-                    Ok(_) => {
-                        let why = format!("Input should be less than or equal to {}", range.end());
-                        problems.add("less_than_equal", &["query", name], &why);
-                        default
-                    }
-                    Err(_) => {
-                        let why = "Input should be a valid integer";
-                        problems.add("int_parsing", &["query", name], why);
-                        default
-                    }
-                }
-            };
-        let limit = number(problems, "limit", 1..=200, 50);
-        let offset = number(problems, "offset", 0..=i64::MAX, 0);
-        let blocked = parameter(query, "is_blocked").and_then(|text| {
-            match text.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
-                "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
-                _ => {
-                    let why = "Input should be a valid boolean";
-                    problems.add("bool_parsing", &["query", "is_blocked"], why);
-                    None
-                }
-            }
-        });
-        Self {
-            limit,
-            offset,
-            blocked,
-        }
-    }
-
-    /// The calls on this page, newest first.
-    fn of_calls(&self, state: &State, key: &ApiKey, theirs: impl Fn(&Call) -> bool) -> Reply {
-        let calls = state.exchange.calls().iter().rev();
-        let page = calls
-            .filter(|call| theirs(call))
-            .filter(|call| !(call.blocked && key.identity.is_some()))
-            .filter(|call| self.blocked.is_none_or(|blocked| blocked == call.blocked))
-            .skip(self.offset)
-            .take(self.limit)
-            .map(Call::json);
-        Reply::ok(page.collect())
-    }
-}
-
-/// The first value of a query parameter. None of ours needs escapes.
-fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
-    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
-}
-
-/// What is wrong with a request: the `detail` of a 422.
-#[derive(Debug, Default)]
-struct Problems(Vec<Value>);
-
-impl Problems {
-    fn add(&mut self, kind: &str, place: &[&str], message: &str) {
-        self.0
-            .push(json!({"type": kind, "loc": place, "msg": message}));
-    }
-
-    fn reply(self) -> Reply {
-        Reply::error(422, self.0)
-    }
-
-    fn uuid(&mut self, text: &str, name: &str) {
-        let well_formed = text.len() == 36
-            && text.bytes().enumerate().all(|(place, byte)| match place {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            });
-        if !well_formed {
-            let why = "Input should be a valid UUID";
-            self.add("uuid_parsing", &["path", name], why);
-        }
-    }
-
-    fn number(&mut self, body: &Value, name: &str) -> Option<String> {
-        let place = ["body", name];
-        match &body[name] {
-            Value::Null => self.add("missing", &place, "Field required"),
-            Value::String(text) if is_e164(text) => return Some(text.clone()),
-            Value::String(_) => {
-                let why = "Value error, number must be in E.164 format";
-                self.add("value_error", &place, why);
-            }
-            _ => self.add("string_type", &place, "Input should be a valid string"),
-        }
-        None
-    }
-
-    fn url(&mut self, body: &Value, name: &str) -> Option<String> {
-        let place = ["body", name];
-        match &body[name] {
-            Value::Null => {}
-            Value::String(text) if is_media_url(text) => return Some(text.clone()),
-            Value::String(_) => {
-                let why = "Value error, URL must be wss:// (here also ws:// to a loopback address)";
-                self.add("value_error", &place, why);
-            }
-            _ => self.add("string_type", &place, "Input should be a valid string"),
-        }
-        None
-    }
-}
-
-/// `+`, then 2 to 15 digits, the first not 0 (ITU-T E.164 §6).
-fn is_e164(text: &str) -> bool {
-    text.strip_prefix('+').is_some_and(|digits| {
-        (2..=15).contains(&digits.len())
-            && !digits.starts_with('0')
-            && digits.bytes().all(|digit| digit.is_ascii_digit())
-    })
-}
-
-/// `wss://`, or `ws://` that stays on this machine.
-fn is_media_url(text: &str) -> bool {
-    let Some(uri) = text.parse::<Uri>().ok().filter(|_| text.len() <= URL_MAX) else {
-        return false;
-    };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    match uri.scheme_str() {
-        Some("wss") => !host.is_empty(),
-        Some("ws") => {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_are_told_apart() {
-        let of = |path| Endpoint::of("/api/v1/phone", path);
-        let (number, call) = ("n", "c");
-        assert_eq!(of("/api/v1/phone/place-call"), Some(Endpoint::Place));
-        assert_eq!(
-            of("/api/v1/phone/numbers/n/calls"),
-            Some(Endpoint::List { number })
-        );
-        assert_eq!(
-            of("/api/v1/phone/numbers/n/calls/c"),
-            Some(Endpoint::Get { number, call })
-        );
-        assert_eq!(of("/api/v1/phone/calls"), Some(Endpoint::ListAll));
-        assert_eq!(of("/api/v1/phone/calls/c"), Some(Endpoint::GetAny { call }));
-        assert_eq!(
-            of("/api/v1/phone/calls/c/hangup"),
-            Some(Endpoint::HangUp { call })
-        );
+        for (template, resource, _) in PATHS {
+            let path = template.replace(NUMBER_ID, "n").replace(CALL_ID, "c");
+            let path = format!("/api/v1/phone{path}");
+            let endpoint = Endpoint::of("/api/v1/phone", &path).unwrap();
+            assert_eq!(endpoint.resource, resource, "{path}");
+            let number = template.contains(NUMBER_ID).then_some("n");
+            let call = template.contains(CALL_ID).then_some("c");
+            assert_eq!((endpoint.number, endpoint.call), (number, call), "{path}");
+        }
         for other in [
             "/",
             "/place-call",
             "/api/v1/phone",
             "/api/v1/phone/place-call/",
+            "/api/v1/phone/calls/c/hangup/now",
         ] {
-            assert_eq!(of(other), None, "{other}");
+            assert_eq!(Endpoint::of("/api/v1/phone", other), None, "{other}");
         }
     }
 
+    /// A route that is not in the document does not exist, and the other way
+    /// round.
     #[test]
-    fn media_urls_leave_the_machine_only_in_tls() {
-        for good in [
-            "wss://box.example/m/1",
-            "wss://[2001:db8::1]:8443/",
-            "ws://127.0.0.1:9/x",
-            "ws://[::1]:9/x",
-            "ws://localhost/x",
-        ] {
-            assert!(is_media_url(good), "{good}");
+    fn the_document_has_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut described: Vec<(String, String)> = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let operations = operations.as_object().unwrap();
+            let methods = operations.keys().filter(|key| *key != "parameters");
+            described.extend(methods.map(|method| (path.clone(), method.to_uppercase())));
         }
-        for bad in [
-            "",
-            "x",
-            "ws://box.example/",
-            "https://box.example/",
-            "wss://",
-            "ws://10.0.0.1/",
-        ] {
-            assert!(!is_media_url(bad), "{bad}");
+        let mut served: Vec<(String, String)> = Vec::new();
+        for (path, _, methods) in PATHS {
+            let methods = methods.iter();
+            served.extend(methods.map(|method| (path.to_owned(), method.to_string())));
         }
-    }
-
-    #[test]
-    fn numbers_are_e164() {
-        assert!(is_e164("+4930123456"));
-        for bad in ["", "+", "+0123", "4930", "+49 30", "+1234567890123456"] {
-            assert!(!is_e164(bad), "{bad}");
-        }
+        described.sort();
+        served.sort();
+        assert_eq!(described, served);
     }
 }

@@ -9,7 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::codec::Encoding;
+use super::keypad::Keys;
 use super::line::Line;
+use super::recognizer::Utterance;
 use super::speech;
 
 /// The key of the default configuration that sees the whole organization.
@@ -98,8 +101,15 @@ pub struct Number {
     pub identity: Option<String>,
     /// Whether calls can be placed from it.
     pub active: bool,
-    /// Where media goes when the request names no URL.
+    /// What is done with calls to it. Default: they are rejected.
+    pub incoming_call_action: IncomingAction,
+    /// Where the media of inbound calls goes, and of outbound ones whose
+    /// request names no URL.
     pub client_websocket_url: Option<String>,
+    /// Who would be asked by [`IncomingAction::Webhook`].
+    pub incoming_call_webhook_url: Option<String>,
+    /// Callers a contact rule rejects, in E.164 form.
+    pub blocked_callers: Vec<String>,
 }
 
 impl Default for Number {
@@ -110,7 +120,36 @@ impl Default for Number {
             organization: ORGANIZATION.into(),
             identity: Some(IDENTITY.into()),
             active: true,
+            incoming_call_action: IncomingAction::AutoReject,
             client_websocket_url: None,
+            incoming_call_webhook_url: None,
+            blocked_callers: Vec::new(),
+        }
+    }
+}
+
+/// What the service does with a call to a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncomingAction {
+    /// Answers it and opens a media stream to the number's URL.
+    AutoAccept,
+    /// Rejects it.
+    AutoReject,
+    /// Asks a webhook. Here nobody is asked, and the call is rejected.
+    Webhook,
+}
+
+impl IncomingAction {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::AutoAccept, Self::AutoReject, Self::Webhook];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AutoAccept => "auto_accept",
+            Self::AutoReject => "auto_reject",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -140,11 +179,18 @@ pub struct Service {
     pub signing_key: Option<String>,
     /// Which shape `X-Call-Context` has.
     pub context: ContextShape,
+    /// Whether the paths under `/calls` exist, which name no number. Off: 404.
+    /// Default on.
+    pub newer_paths: bool,
     /// Whether `POST /calls/{id}/hangup` exists. Off: 404. Default on.
     pub hangup_by_rest: bool,
+    /// Whether transcripts can be fetched. Off: 404. Default on.
+    pub transcripts_by_rest: bool,
     /// Whether a `connected` frame comes before `start`. Default on.
     pub connected_frame: bool,
-    /// What `start` says of the sound. Whatever it says, PCMU is sent.
+    /// How sound is sent to the device and understood from it. Default PCMU.
+    pub encoding: Encoding,
+    /// What `start` says of the sound. Default: what it is.
     pub announce: Announce,
     /// Whether `sequence_number`, `chunk` and `timestamp` are sent as strings.
     pub numbers_as_text: bool,
@@ -152,8 +198,9 @@ pub struct Service {
     pub ring_after: Duration,
     /// The longest a call may last from its answer. Default 15 min.
     pub max_duration: Duration,
-    /// A call ends when the device has sent no audio for so long. Default
-    /// 10 s; `None` lets it linger to `max_duration`.
+    /// A call ends when the device has sent no audio for so long, unless the
+    /// service speaks for it. Default 10 s; `None` lets it linger to
+    /// `max_duration`.
     pub ends_without_audio: Option<Duration>,
     /// How soon the media socket is dialed again after close 4500. Default
     /// 500 ms; `None` never.
@@ -161,9 +208,15 @@ pub struct Service {
     /// How soon it is dialed again after it was lost or refused otherwise.
     /// Default `None`: never. The call goes on without sound.
     pub redial_after_loss: Option<Duration>,
+    /// Whether voicemail is looked for, where place-call does not say. Default
+    /// on. Off, a machine is a callee like any other.
+    pub voicemail_detection: bool,
     /// How long a voicemail greets before detection ends the call. Default
     /// 3.5 s.
     pub voicemail_detected_after: Duration,
+    /// Whether the voice falls silent when the callee speaks over it. Default
+    /// on. Off, `barge_in` says `tts_interrupted: false`.
+    pub barge_in: bool,
     /// How much the callee's telephone holds back before it plays, after each
     /// time it ran dry. Default 40 ms.
     pub phone_buffer: Duration,
@@ -176,16 +229,21 @@ impl Default for Service {
         Self {
             signing_key: None,
             context: ContextShape::Newer,
+            newer_paths: true,
             hangup_by_rest: true,
+            transcripts_by_rest: true,
             connected_frame: true,
-            announce: Announce::Pcmu,
+            encoding: Encoding::Pcmu,
+            announce: Announce::AsSent,
             numbers_as_text: false,
             ring_after: Duration::from_millis(200),
             max_duration: Duration::from_secs(15 * 60),
             ends_without_audio: Some(Duration::from_secs(10)),
             redial_after_4500: Some(Duration::from_millis(500)),
             redial_after_loss: None,
+            voicemail_detection: true,
             voicemail_detected_after: Duration::from_millis(3500),
+            barge_in: true,
             phone_buffer: Duration::from_millis(40),
             extra_ca_pem: None,
         }
@@ -204,13 +262,13 @@ pub enum ContextShape {
 /// What the `start` frame says of the sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Announce {
-    /// PCMU, 8000 samples a second, one channel.
-    Pcmu,
+    /// What it is, one channel.
+    AsSent,
     /// No `media_format` at all.
     Nothing,
     /// Something else, to see it refused.
     Other {
-        /// `PCMA`, `L16`, `OPUS`, …
+        /// `G722`, …
         encoding: String,
         /// Samples a second.
         sample_rate: u32,
@@ -226,6 +284,11 @@ pub struct Callee {
     pub says: Says,
     /// When they hang up.
     pub hangs_up: HangsUp,
+    /// The keys of their telephone they press.
+    pub keys: Keys,
+    /// What speech-to-text makes of them. Nothing, where the device listens
+    /// itself.
+    pub words: Vec<Utterance>,
 }
 
 impl Default for Callee {
@@ -243,6 +306,8 @@ impl Callee {
             answer: Answer::After(Duration::from_millis(1200)),
             says: Says::Speech(samples.into()),
             hangs_up: HangsUp::AfterSpeech(Duration::from_millis(500)),
+            keys: Keys::default(),
+            words: Vec::new(),
         }
     }
 
@@ -253,6 +318,8 @@ impl Callee {
             answer: Answer::After(Duration::from_millis(1200)),
             says: Says::Echo,
             hangs_up: HangsUp::Never,
+            keys: Keys::default(),
+            words: Vec::new(),
         }
     }
 
@@ -263,7 +330,26 @@ impl Callee {
             answer,
             says: Says::Silence,
             hangs_up: HangsUp::Never,
+            keys: Keys::default(),
+            words: Vec::new(),
         }
+    }
+
+    /// The same, who also presses the keys of `digits`, the first so long after
+    /// they can be heard, the others 300 ms apart.
+    #[must_use]
+    pub fn pressing(mut self, at: Duration, digits: &str) -> Self {
+        self.keys.add(at, digits);
+        self
+    }
+
+    /// The same, of whom speech-to-text makes `text`, from so long after they
+    /// can be heard.
+    #[must_use]
+    pub fn saying(mut self, at: Duration, text: &str) -> Self {
+        let text = text.to_owned();
+        self.words.push(Utterance { at, text });
+        self
     }
 }
 
@@ -276,8 +362,8 @@ pub enum Answer {
     RingsOut(Duration),
     /// Declines: `canceled`, reason `rejected`.
     Rejects(Duration),
-    /// A machine picks up and greets with what the callee says; detection ends
-    /// the call, reason `voicemail`.
+    /// A machine picks up and greets with what the callee says; detection, if
+    /// it is on, ends the call, reason `voicemail`.
     Voicemail(Duration),
     /// The carrier cannot connect it: `failed`.
     Fails(Duration),
@@ -294,6 +380,8 @@ pub enum Says {
     Echo,
     /// Packets of silence.
     Silence,
+    /// These samples, over and over: a machine that keeps talking.
+    Forever(Arc<[i16]>),
     /// These samples, then no packets at all: sound one way only.
     SpeechThenNoMedia(Arc<[i16]>),
 }
@@ -320,6 +408,14 @@ pub enum Route {
     Get,
     /// `POST /calls/{id}/hangup`.
     HangUp,
+    /// Both forms of transcripts.
+    Transcripts,
+    /// List and get of numbers.
+    Numbers,
+    /// `PATCH /numbers/{id}`.
+    UpdateNumber,
+    /// `/incoming-call-action`, read and set.
+    IncomingAction,
     /// Whatever comes.
     Any,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::exchange::{Reason, Status};
+use super::exchange::{Party, Reason, Status};
 
 /// Events kept; the oldest gives way, and a reader that slow misses it.
 const EVENTS_KEPT: usize = 65_536;
@@ -59,6 +59,23 @@ pub enum What {
     Cleared(u64),
     /// A mark was reached and sent back.
     Mark(String),
+    /// The device said an utterance in sound is over.
+    AudioDone,
+    /// The device sent text to be spoken, now whole.
+    Text(String),
+    /// The callee has heard this spoken; less than the text, when it was cut off.
+    Spoken(String),
+    /// The callee spoke over the voice; whether that fell silent.
+    BargeIn {
+        /// It did.
+        interrupted: bool,
+    },
+    /// Speech-to-text has made this of the callee.
+    Transcript(String),
+    /// A transcript of the device's own, partial ones left out.
+    DeviceTranscript(Party, String),
+    /// The callee pressed a key, and the device was sent a frame.
+    Key(char),
     /// The device sent `stop`.
     Stopped,
 }
@@ -86,10 +103,9 @@ impl fmt::Display for Event {
             } => f.write_str("media socket open, raw audio both ways"),
             What::MediaUp { tts, stt } => write!(
                 f,
-                "media socket open, but the device left text-to-speech {} and \
-                 speech-to-text {}: no raw audio that way",
-                on(*tts),
-                on(*stt)
+                "media socket open, {} to the device, {} from it",
+                form(*stt),
+                form(*tts)
             ),
             What::MediaRefused(why) => write!(f, "media socket not opened: {why}"),
             What::MediaDown(Some(code)) => write!(f, "media socket closed ({code})"),
@@ -98,13 +114,27 @@ impl fmt::Display for Event {
             What::BadFrame(why) => write!(f, "frame from the device not understood: {why}"),
             What::Cleared(ms) => write!(f, "clear: {ms} ms not played"),
             What::Mark(name) => write!(f, "mark {name:?} reached"),
+            What::AudioDone => f.write_str("the device has said what it had to say"),
+            What::Text(text) => write!(f, "text to be spoken: {text:?}"),
+            What::Spoken(text) => write!(f, "spoken: {text:?}"),
+            What::BargeIn { interrupted: true } => {
+                f.write_str("the callee speaks over the voice, which falls silent")
+            }
+            What::BargeIn { interrupted: false } => {
+                f.write_str("the callee speaks over the voice, which goes on")
+            }
+            What::Transcript(text) => write!(f, "the callee said: {text:?}"),
+            What::DeviceTranscript(party, text) => {
+                write!(f, "transcript of the device, {}: {text:?}", party.as_str())
+            }
+            What::Key(digit) => write!(f, "the callee pressed {digit}"),
             What::Stopped => f.write_str("the device sent stop"),
         }
     }
 }
 
-fn on(yes: bool) -> &'static str {
-    if yes { "on" } else { "off" }
+fn form(text: bool) -> &'static str {
+    if text { "text" } else { "raw audio" }
 }
 
 /// Where events are written.

@@ -12,17 +12,21 @@
 //! exactly when a call was answered, `ended_at` exactly when it is over;
 //! stamps never run backwards within a call.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::config::{ApiKey, Limits, Number};
+use super::config::{ApiKey, IncomingAction, Limits, Number};
+use super::new_id;
 
 /// The window the limits are counted over.
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// Calls kept; the oldest gives way.
 const CALLS_KEPT: usize = 10_000;
+/// Segments of a call's transcript; what is said after that is not kept.
+const SEGMENTS_MAX: usize = 1000;
 
 /// How far a call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +194,107 @@ impl Call {
     }
 }
 
+/// Who said something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The device's side.
+    Local,
+    /// The other one.
+    Remote,
+}
+
+impl Party {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// A part of a call's transcript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its UUID.
+    pub id: String,
+    /// Its place among those of the call, from 0.
+    pub seq: usize,
+    /// Milliseconds from the answer to when it was said.
+    pub at_ms: u64,
+    /// Who said it.
+    pub party: Party,
+    /// What was said.
+    pub text: String,
+    /// When it was written down.
+    pub created_at: Timestamp,
+}
+
+impl Segment {
+    /// The transcript object of the API.
+    #[must_use]
+    pub fn json(&self, call: &str) -> Value {
+        json!({
+            "id": self.id,
+            "call_id": call,
+            "seq": self.seq,
+            "ts_ms": self.at_ms,
+            "party": self.party.as_str(),
+            "text": self.text,
+            "created_at": self.created_at.to_string(),
+        })
+    }
+}
+
+/// A number on the books.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) number: Number,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl Entry {
+    /// The number object of the API.
+    pub(super) fn json(&self) -> Value {
+        let number = &self.number;
+        json!({
+            "id": number.id,
+            "number": number.number,
+            "type": "local",
+            "status": if number.active { "active" } else { "paused" },
+            "sms_status": "ready",
+            "incoming_call_action": number.incoming_call_action.as_str(),
+            "client_websocket_url": number.client_websocket_url,
+            "incoming_call_webhook_url": number.incoming_call_webhook_url,
+            "filter_mode": "blacklist",
+            "country": "US",
+            "agent_identity_id": number.identity,
+            "created_at": self.created_at.to_string(),
+            "updated_at": self.updated_at.to_string(),
+        })
+    }
+}
+
+/// What is to become of calls to a number.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Routing {
+    pub(super) action: IncomingAction,
+    pub(super) media_url: Option<String>,
+    pub(super) webhook_url: Option<String>,
+}
+
+impl Routing {
+    pub(super) fn of(number: &Number) -> Self {
+        Self {
+            action: number.incoming_call_action,
+            media_url: number.client_websocket_url.clone(),
+            webhook_url: number.incoming_call_webhook_url.clone(),
+        }
+    }
+}
+
 /// What an organization has used in the last 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Usage {
@@ -227,20 +332,33 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Exchange {
     keys: Vec<ApiKey>,
-    numbers: Vec<Number>,
+    numbers: Vec<Entry>,
     limits: Limits,
     /// In the order they were created.
     calls: Vec<Call>,
+    /// By the UUID of their call.
+    transcripts: HashMap<String, Vec<Segment>>,
 }
 
 impl Exchange {
     /// Books without a call.
-    pub(super) fn new(keys: Vec<ApiKey>, numbers: Vec<Number>, limits: Limits) -> Self {
+    pub(super) fn new(
+        keys: Vec<ApiKey>,
+        numbers: Vec<Number>,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Self {
+        let entry = |number| Entry {
+            number,
+            created_at: now,
+            updated_at: now,
+        };
         Self {
             keys,
-            numbers,
+            numbers: numbers.into_iter().map(entry).collect(),
             limits,
             calls: Vec::new(),
+            transcripts: HashMap::new(),
         }
     }
 
@@ -249,22 +367,45 @@ impl Exchange {
         self.keys.iter().find(|key| key.secret == secret)
     }
 
+    /// The numbers, in the order they were configured.
+    pub(super) fn numbers(&self) -> &[Entry] {
+        &self.numbers
+    }
+
     /// The number with this UUID.
-    pub(super) fn number(&self, id: &str) -> Option<&Number> {
+    pub(super) fn entry(&self, id: &str) -> Option<&Entry> {
         self.numbers
             .iter()
-            .find(|number| number.id.eq_ignore_ascii_case(id))
+            .find(|entry| entry.number.id.eq_ignore_ascii_case(id))
+    }
+
+    /// The number with this UUID, without its stamps.
+    pub(super) fn number(&self, id: &str) -> Option<&Number> {
+        self.entry(id).map(|entry| &entry.number)
     }
 
     /// The number with this E.164 form.
     pub(super) fn number_called(&self, e164: &str) -> Option<&Number> {
-        self.numbers.iter().find(|number| number.number == e164)
+        let mut numbers = self.numbers.iter().map(|entry| &entry.number);
+        numbers.find(|number| number.number == e164)
     }
 
     /// Switches a number on or off; `false` when there is none such.
     pub(super) fn set_active(&mut self, number_id: &str, active: bool) -> bool {
-        let number = self.numbers.iter_mut().find(|n| n.id == number_id);
+        let mut numbers = self.numbers.iter_mut().map(|entry| &mut entry.number);
+        let number = numbers.find(|number| number.id == number_id);
         number.map(|number| number.active = active).is_some()
+    }
+
+    /// Sets what becomes of calls to a number; `None` when there is none such.
+    pub(super) fn route(&mut self, id: &str, routing: Routing, now: Timestamp) -> Option<&Entry> {
+        let mut numbers = self.numbers.iter_mut();
+        let entry = numbers.find(|entry| entry.number.id.eq_ignore_ascii_case(id))?;
+        entry.number.incoming_call_action = routing.action;
+        entry.number.client_websocket_url = routing.media_url;
+        entry.number.incoming_call_webhook_url = routing.webhook_url;
+        entry.updated_at = now.max(entry.updated_at);
+        Some(entry)
     }
 
     /// Sets what organizations may use from now on.
@@ -288,7 +429,8 @@ impl Exchange {
     /// Enters a call, by its place in time.
     pub(super) fn enter(&mut self, call: Call) {
         if self.calls.len() == CALLS_KEPT {
-            self.calls.remove(0);
+            let oldest = self.calls.remove(0);
+            self.transcripts.remove(&oldest.id);
         }
         let place = self
             .calls
@@ -330,6 +472,33 @@ impl Exchange {
             call.use_inkbox_stt = Some(stt);
             call.updated_at = now.max(call.updated_at);
         }
+    }
+
+    /// Writes down what was said in a call, so long after its answer.
+    pub(super) fn said(
+        &mut self,
+        id: &str,
+        party: Party,
+        text: &str,
+        after: Duration,
+        now: Timestamp,
+    ) {
+        let segments = self.transcripts.entry(id.to_owned()).or_default();
+        if segments.len() < SEGMENTS_MAX {
+            segments.push(Segment {
+                id: new_id(),
+                seq: segments.len(),
+                at_ms: super::millis(after),
+                party,
+                text: text.to_owned(),
+                created_at: now,
+            });
+        }
+    }
+
+    /// What was said in a call, in that order.
+    pub(super) fn transcript(&self, id: &str) -> &[Segment] {
+        self.transcripts.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// What `organization` has used in the window that ends `now`.
@@ -396,6 +565,7 @@ mod tests {
             Vec::new(),
             vec![Number::default()],
             Limits { calls, minutes },
+            START,
         )
     }
 

@@ -101,7 +101,8 @@ async fn respond(
     let path = request.uri().path();
     let named = path.strip_prefix(&*shared.base_path).unwrap_or(path);
     let line = format!("{} {named}", request.method());
-    let route = Endpoint::of(&shared.base_path, path).map(|endpoint| endpoint.route());
+    let route =
+        Endpoint::of(&shared.base_path, path).map(|endpoint| endpoint.route(request.method()));
     let fault = route.and_then(|route| take_fault(&shared, route));
 
     let mut told = Told {
@@ -150,8 +151,8 @@ async fn carry_out(
     };
     let act = || {
         let reply = api::answer(shared, &request);
-        if let Some(call) = &reply.placed {
-            shared.begin(call, alive);
+        if let Some(begins) = &reply.begins {
+            shared.begin(begins, alive);
         }
         reply
     };

@@ -7,8 +7,13 @@
 //!
 //! ```text
 //!  callee's words ─▶ packet each 20 ms ─▶ line ─▶ writer task ─▶ device
+//!           keys ──▶ tones or frames ──▶
+//!                 └▶ recognizer: text ─▶
 //!  what was heard ◀─ phone, in real time ◀─ line ◀─ reader ◀──── device
 //! ```
+//!
+//! What the device's handshake asked for decides which of these run: sound or
+//! transcripts to it, sound or text from it.
 //!
 //! Always true: packets lie on a grid of absolute times, so a late one does
 //! not push those after it; a media socket that is lost does not end the call;
@@ -26,19 +31,21 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::config::{Answer, Callee, HangsUp, Says};
+use super::codec::Codec;
+use super::config::{Answer, Callee, HangsUp};
 use super::dial::{self, Dialed, WebSocket};
 use super::event::What;
-use super::exchange::{Reason, Status};
+use super::exchange::{Direction, Party, Reason, Status};
 use super::frames::{self, FromDevice, Writer};
+use super::keypad::{Keypad, Press};
 use super::line::{Line, Queue, Way};
-use super::phone::{Phone, RATE};
+use super::mouth::Mouth;
+use super::phone::{Phone, Reached};
+use super::recognizer::{Heard, Recognizer, Utterance};
 use super::{Alive, Command, Shared, millis, new_id, stopped};
 
-/// From one packet to the next.
-const PACKET: Duration = Duration::from_millis(20);
-/// Samples of a packet.
-const PACKET_SAMPLES: usize = 160;
+/// Characters of the longest text that is spoken at once.
+const TEXT_MAX: usize = 8000;
 /// Frames that may wait for a device that takes none: 5 s.
 const UNSENT_MAX: usize = 256;
 /// Longest wait for the last frames of a call to get through.
@@ -56,6 +63,9 @@ type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, String>> + Send>>;
 pub(super) struct Leg {
     pub(super) shared: Arc<Shared>,
     pub(super) call: String,
+    pub(super) direction: Direction,
+    /// Whether a machine that answers is found out.
+    pub(super) detects_voicemail: bool,
     pub(super) callee: Callee,
     pub(super) line: Line,
     pub(super) inbox: mpsc::Receiver<Command>,
@@ -83,6 +93,10 @@ impl Leg {
             return Some((Status::Canceled, Some(reason)));
         }
         self.shared.advance(&self.call, Status::Ringing, None);
+        if self.direction == Direction::Inbound {
+            // The service answers at once, for the device.
+            return None;
+        }
         let (time, then) = match self.callee.answer {
             Answer::After(time) | Answer::Voicemail(time) => (time, None),
             Answer::RingsOut(time) => (time, Some((Status::Canceled, None))),
@@ -121,20 +135,33 @@ struct Conversation {
     answered: Instant,
     phone: Arc<Mutex<Phone>>,
     mouth: Mouth,
+    keypad: Keypad,
+    recognizer: Recognizer,
+    /// The turn that has barged in already.
+    barged_in: Option<String>,
     media: Option<Media>,
     dialing: Option<Dialing>,
     redial_at: Option<Instant>,
     last_audio: Instant,
+    /// The device lets the service speak: it sends no audio.
+    tts: bool,
+    /// There is no device to talk to, since then.
+    given_up: Option<Instant>,
 }
 
 impl Conversation {
     fn begin(leg: Leg) -> Self {
         let answered = Instant::now();
-        let phone = Phone::new(answered.into_std(), leg.shared.service.phone_buffer);
+        let service = &leg.shared.service;
+        let rate = service.encoding.rate();
+        let phone = Phone::new(answered.into_std(), rate, service.phone_buffer);
         let phone = Arc::new(Mutex::new(phone));
         leg.shared.record(&leg.call, Arc::clone(&phone));
         Self {
-            mouth: Mouth::new(leg.callee.says.clone()),
+            mouth: Mouth::new(&leg.callee.says, rate),
+            keypad: Keypad::new(&leg.callee.keys, rate),
+            recognizer: Recognizer::new(&leg.callee.words),
+            barged_in: None,
             leg,
             answered,
             phone,
@@ -142,6 +169,8 @@ impl Conversation {
             dialing: None,
             redial_at: Some(answered),
             last_audio: answered,
+            tts: false,
+            given_up: None,
         }
     }
 
@@ -181,8 +210,10 @@ impl Conversation {
             self.dial();
         }
         self.speak(now);
+        self.press_keys(now);
         let reason = self.listen(now);
-        self.echo_marks(now);
+        self.recognize(now);
+        self.tell_reached(now);
         self.deliver(now);
         reason
     }
@@ -199,35 +230,43 @@ impl Conversation {
         // What is past has been done, or cannot be done without a socket.
         let faults = [line.drop_at, line.close_4500_at, Some(line.moves_at(since))];
         let faults = faults.into_iter().flatten().filter(|at| *at > since);
-        let mark = self.phone().next_mark_at().map(Instant::from_std);
+        let reached = self.phone().next_reached_at().map(Instant::from_std);
+        let said = [self.keypad.next_at(), self.recognizer.next_at()];
+        let said = said.into_iter().flatten();
+        let said = said.filter_map(|since| Some(self.mouth.began()? + since));
         let ends = self.deadlines().into_iter().flatten().map(|(at, _)| at);
         on_the_way
             .chain(faults)
             .map(|since| self.answered + since)
             .chain(ends)
-            .chain(mark)
+            .chain(reached)
+            .chain(said)
             .chain(self.mouth.next_at())
             .chain(self.redial_at)
             .fold(now + AT_LEAST, Instant::min)
     }
 
     /// When the call ends by itself, and why.
-    fn deadlines(&self) -> [Option<(Instant, Reason)>; 4] {
+    fn deadlines(&self) -> [Option<(Instant, Reason)>; 5] {
         let service = &self.leg.shared.service;
         let hangs_up = match self.leg.callee.hangs_up {
             HangsUp::Never => None,
             HangsUp::After(time) => Some(self.answered + time),
             HangsUp::AfterSpeech(pause) => self.mouth.over_at().map(|over| over + pause),
         };
-        let machine = matches!(self.leg.callee.answer, Answer::Voicemail(_));
+        let machine = self.leg.direction == Direction::Outbound
+            && matches!(self.leg.callee.answer, Answer::Voicemail(_));
+        let found_out = machine && self.leg.detects_voicemail;
         let detected = self.answered + service.voicemail_detected_after;
         [
             Some((self.answered + service.max_duration, Reason::MaxDuration)),
             hangs_up.map(|at| (at, Reason::Remote)),
-            machine.then_some((detected, Reason::Voicemail)),
+            found_out.then_some((detected, Reason::Voicemail)),
             service
                 .ends_without_audio
+                .filter(|_| !self.tts)
                 .map(|time| (self.last_audio + time, Reason::Local)),
+            self.given_up.map(|at| (at, Reason::Local)),
         ]
     }
 
@@ -245,10 +284,12 @@ impl Conversation {
                 }
             }
             Command::Digit(digit) => {
-                if let Some(media) = &mut self.media {
-                    let frame = media.frames.digit(digit);
-                    media.to_device.send(since, frame);
-                }
+                let at = self.mouth.since_began(Instant::now());
+                self.keypad.press(Press { at, digit });
+            }
+            Command::Say(text) => {
+                let at = self.mouth.since_began(Instant::now());
+                self.recognizer.say(&Utterance { at, text });
             }
         }
         None
@@ -278,6 +319,10 @@ impl Conversation {
             Err(why) => {
                 shared.note(Some(&call), What::MediaRefused(why));
                 self.redial_in(shared.service.redial_after_loss);
+                if self.leg.direction == Direction::Inbound && self.redial_at.is_none() {
+                    // Nobody took the call; the caller is not left waiting.
+                    self.given_up = Some(Instant::now());
+                }
                 return;
             }
         };
@@ -289,6 +334,7 @@ impl Conversation {
         shared.note(Some(&call), What::MediaUp { tts, stt });
         let since = self.answered.elapsed();
         self.mouth.begin(Instant::now());
+        self.tts = tts;
         self.media = Some(Media::open(&self.leg, socket, since, tts, stt));
     }
 
@@ -346,17 +392,19 @@ impl Conversation {
 
     fn speak(&mut self, now: Instant) {
         while let Some(at) = self.mouth.next_at().filter(|at| *at <= now) {
+            let from = self.mouth.position();
             let packet = {
                 let mut phone = self.phone.lock().unwrap_or_else(PoisonError::into_inner);
                 phone.advance(at.into_std());
                 self.mouth.packet(phone.heard())
             };
-            let Some(media) = self.media.as_mut().filter(|media| media.raw_to_device) else {
+            let Some(mut packet) = packet else {
                 continue;
             };
-            if let Some(packet) = packet {
+            self.keypad.mix(from, &mut packet);
+            if let Some(media) = self.media.as_mut().filter(|media| !media.stt) {
                 let since = at - self.answered;
-                let frame = media.frames.media(&packet);
+                let frame = media.frames.media(&media.codec.encode(&packet));
                 media.to_device.send_media(since, frame);
                 if let Some(nonsense) = media.to_device.garbage() {
                     media.to_device.send(since, nonsense.to_owned());
@@ -365,18 +413,91 @@ impl Conversation {
         }
     }
 
-    fn echo_marks(&mut self, now: Instant) {
+    /// Keys the device is told of by frames. One pressed while there is no
+    /// socket is lost.
+    fn press_keys(&mut self, now: Instant) {
+        let since = self.mouth.since_began(now);
+        while let Some(digit) = self.keypad.take_frame(since) {
+            if let Some(media) = &mut self.media {
+                let frame = media.frames.digit(digit);
+                media.to_device.send(now - self.answered, frame);
+                self.note(What::Key(digit));
+            }
+        }
+    }
+
+    /// What speech-to-text makes of the callee, where the device wants that.
+    fn recognize(&mut self, now: Instant) {
+        let since = self.mouth.since_began(now);
+        while let Some(heard) = self.recognizer.take(since) {
+            if self.media.as_ref().is_some_and(|media| media.stt) {
+                self.barge_in(now, &heard);
+                self.transcribe(now, &heard);
+            }
+        }
+    }
+
+    /// The callee speaks over the voice: told once for each turn.
+    fn barge_in(&mut self, now: Instant, heard: &Heard) {
+        if !self.phone().is_speaking() || self.barged_in.as_ref() == Some(&heard.turn) {
+            return;
+        }
+        self.barged_in = Some(heard.turn.clone());
+        let interrupted = self.leg.shared.service.barge_in;
+        if interrupted {
+            self.phone().clear(now.into_std());
+        }
+        if let Some(media) = &mut self.media {
+            if interrupted {
+                media.text.clear();
+            }
+            let frame = media.frames.barge_in(heard, interrupted);
+            media.to_device.send(now - self.answered, frame);
+        }
+        self.note(What::BargeIn { interrupted });
+    }
+
+    fn transcribe(&mut self, now: Instant, heard: &Heard) {
+        if let Some(media) = &mut self.media {
+            let frame = media.frames.transcript(heard);
+            media.to_device.send(now - self.answered, frame);
+        }
+        if heard.is_final {
+            self.said(now, Party::Remote, &heard.text);
+            self.note(What::Transcript(heard.text.clone()));
+        }
+    }
+
+    /// Writes down what was said.
+    fn said(&self, now: Instant, party: Party, text: &str) {
+        let shared = &self.leg.shared;
+        let (after, stamp) = (now - self.answered, shared.now());
+        let mut state = shared.state();
+        let exchange = &mut state.exchange;
+        exchange.said(&self.leg.call, party, text, after, stamp);
+    }
+
+    /// Sends back marks that were reached, and writes down what was spoken.
+    fn tell_reached(&mut self, now: Instant) {
         let reached = {
             let mut phone = self.phone();
             phone.advance(now.into_std());
-            phone.take_marks()
+            phone.take_reached()
         };
-        for name in reached {
-            if let Some(media) = &mut self.media {
-                let frame = media.frames.mark(&name);
-                media.to_device.send(now - self.answered, frame);
+        for reached in reached {
+            match reached {
+                Reached::Mark(name) => {
+                    if let Some(media) = &mut self.media {
+                        let frame = media.frames.mark(&name);
+                        media.to_device.send(now - self.answered, frame);
+                    }
+                    self.note(What::Mark(name));
+                }
+                Reached::Spoken(text) => {
+                    self.said(now, Party::Local, &text);
+                    self.note(What::Spoken(text));
+                }
             }
-            self.note(What::Mark(name));
         }
     }
 
@@ -427,8 +548,18 @@ impl Conversation {
                     self.note(What::Stopped);
                     return Some(Reason::Local);
                 }
-                Ok(FromDevice::Media(sound)) => self.hear(now, sound),
+                Ok(FromDevice::Media(payload)) => self.hear(now, &payload),
+                Ok(FromDevice::AudioDone) => self.note(What::AudioDone),
+                Ok(FromDevice::Text { delta, done }) => self.collect(now, &delta, done),
+                Ok(FromDevice::Transcript {
+                    party,
+                    text,
+                    is_final,
+                }) => self.take_transcript(now, party, text, is_final),
                 Ok(FromDevice::Clear) => {
+                    if let Some(media) = &mut self.media {
+                        media.text.clear();
+                    }
                     let cleared = self.phone().clear(now.into_std());
                     self.note(What::Cleared(millis(cleared)));
                 }
@@ -437,7 +568,6 @@ impl Conversation {
                         self.complain(now, "too many marks wait".into());
                     }
                 }
-                Ok(FromDevice::Other) => {}
                 Err(why) => self.complain(now, why),
             }
         }
@@ -452,9 +582,17 @@ impl Conversation {
         None
     }
 
-    fn hear(&mut self, now: Instant, sound: Vec<i16>) {
-        let Some(media) = self.media.as_mut().filter(|media| media.raw_from_device) else {
+    fn hear(&mut self, now: Instant, payload: &[u8]) {
+        let Some(media) = &mut self.media else {
             return;
+        };
+        if media.tts {
+            let why = "media: the handshake left speaking to the service: text is expected";
+            return self.complain(now, why.into());
+        }
+        let sound = match media.codec.decode(payload) {
+            Ok(sound) => sound,
+            Err(why) => return self.complain(now, format!("media: {why}")),
         };
         self.last_audio = now;
         if !std::mem::replace(&mut media.heard_any, true) {
@@ -462,6 +600,42 @@ impl Conversation {
         }
         if !self.phone().put(now.into_std(), sound) {
             self.complain(now, "media: a minute of sound waits already".into());
+        }
+    }
+
+    /// Collects text until it is whole; then it is spoken.
+    fn collect(&mut self, now: Instant, delta: &str, done: bool) {
+        let Some(media) = &mut self.media else {
+            return;
+        };
+        if !media.tts {
+            let why = "text: the handshake kept speaking to the device: sound is expected";
+            return self.complain(now, why.into());
+        }
+        if media.text.chars().count() + delta.chars().count() > TEXT_MAX {
+            media.text.clear();
+            let why = format!("text: more than {TEXT_MAX} characters; none of them is spoken");
+            return self.complain(now, why);
+        }
+        media.text.push_str(delta);
+        if !done {
+            return;
+        }
+        let text = std::mem::take(&mut media.text);
+        self.note(What::Text(text.clone()));
+        if !self.phone().speak(now.into_std(), text) {
+            self.complain(now, "text: ten minutes of speech wait already".into());
+        }
+    }
+
+    /// The device's own speech-to-text.
+    fn take_transcript(&mut self, now: Instant, party: Party, text: String, is_final: bool) {
+        if self.media.as_ref().is_some_and(|media| media.stt) {
+            let why = "transcript: the handshake left listening to the service";
+            self.complain(now, why.into());
+        } else if is_final {
+            self.said(now, party, &text);
+            self.note(What::DeviceTranscript(party, text));
         }
     }
 
@@ -477,7 +651,9 @@ impl Conversation {
 
     async fn end(mut self, reason: Reason) {
         let shared = Arc::clone(&self.leg.shared);
-        self.phone().hang_up(Instant::now().into_std());
+        let now = Instant::now();
+        self.phone().hang_up(now.into_std());
+        self.tell_reached(now);
         shared.advance(&self.leg.call, Status::Completed, Some(reason));
         let Some(mut media) = self.media.take() else {
             return;
@@ -534,8 +710,13 @@ struct Media {
     frames: Writer,
     to_device: Queue<String>,
     from_device: Queue<Result<FromDevice, String>>,
-    raw_to_device: bool,
-    raw_from_device: bool,
+    codec: Codec,
+    /// Text from the device, not yet whole.
+    text: String,
+    /// Text comes from the device in place of sound.
+    tts: bool,
+    /// Text goes to the device in place of sound.
+    stt: bool,
     heard_any: bool,
     /// The device closed it, with this code; what it sent before is on its way.
     closed: Option<Option<u16>>,
@@ -556,7 +737,10 @@ impl Media {
         if service.connected_frame {
             to_device.send(since, frames.connected());
         }
-        to_device.send(since, frames.start(&leg.call, &service.announce));
+        to_device.send(
+            since,
+            frames.start(&leg.call, service.encoding, &service.announce),
+        );
         Self {
             reader,
             unsent,
@@ -567,8 +751,10 @@ impl Media {
             frames,
             to_device,
             from_device: Queue::new(leg.line.clone(), Way::FromDevice),
-            raw_to_device: !stt,
-            raw_from_device: !tts,
+            codec: Codec::new(service.encoding),
+            text: String::new(),
+            tts,
+            stt,
             heard_any: false,
             closed: None,
         }
@@ -618,72 +804,10 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbox: mpsc::Receiv
     }
 }
 
-/// What the callee says, packet by packet.
-#[derive(Debug)]
-struct Mouth {
-    says: Says,
-    /// When the device could first hear them; packets lie on a grid from here.
-    began: Option<Instant>,
-    packets: u32,
-    /// Where in what was heard the next packet of an echo begins.
-    echoed: Option<usize>,
-}
-
-impl Mouth {
-    fn new(says: Says) -> Self {
-        Self {
-            says,
-            began: None,
-            packets: 0,
-            echoed: None,
-        }
-    }
-
-    /// There is somebody to talk to. Only the first time counts: words spoken
-    /// while a socket is lost are lost.
-    fn begin(&mut self, now: Instant) {
-        self.began.get_or_insert(now);
-    }
-
-    fn next_at(&self) -> Option<Instant> {
-        Some(self.began? + PACKET * self.packets)
-    }
-
-    /// When the last word has been said.
-    fn over_at(&self) -> Option<Instant> {
-        let samples = match &self.says {
-            Says::Speech(words) | Says::SpeechThenNoMedia(words) => words.len() as u64,
-            Says::Echo | Says::Silence => 0,
-        };
-        Some(self.began? + Duration::from_nanos(samples * (1_000_000_000 / RATE)))
-    }
-
-    /// The next 20 ms; `None` when nothing at all is sent.
-    fn packet(&mut self, heard: &[i16]) -> Option<[i16; PACKET_SAMPLES]> {
-        let at = self.packets as usize * PACKET_SAMPLES;
-        self.packets += 1;
-        let said = match &self.says {
-            Says::Speech(words) => words.get(at..).unwrap_or_default(),
-            Says::SpeechThenNoMedia(words) => words.get(at..).filter(|rest| !rest.is_empty())?,
-            Says::Echo => {
-                // From the first whole packet heard on, one for each sent.
-                let from = self.echoed.or(heard.len().checked_sub(PACKET_SAMPLES));
-                self.echoed = from.map(|from| from + PACKET_SAMPLES);
-                from.map_or(&[][..], |from| heard.get(from..).unwrap_or_default())
-            }
-            Says::Silence => &[],
-        };
-        let mut packet = [0; PACKET_SAMPLES];
-        let length = said.len().min(PACKET_SAMPLES);
-        packet[..length].copy_from_slice(&said[..length]);
-        Some(packet)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::exchange::{Call, Direction};
+    use crate::simulator::exchange::Call;
     use crate::simulator::{Config, Number, Service};
 
     /// Lives a call without a media URL on a clock that jumps from one timer
@@ -722,6 +846,8 @@ mod tests {
         let leg = Leg {
             shared: Arc::clone(&shared),
             call: "call".into(),
+            direction: Direction::Outbound,
+            detects_voicemail: true,
             callee: Callee::absent(answer),
             line: Line::default(),
             inbox,
@@ -795,43 +921,5 @@ mod tests {
                 "{told}: {lasted}"
             );
         }
-    }
-
-    #[test]
-    fn words_are_cut_into_packets_and_filled_up() {
-        let mut mouth = Mouth::new(Says::Speech(vec![5; 200].into()));
-        assert_eq!(mouth.packet(&[]), Some([5; 160]));
-        let last = mouth.packet(&[]).unwrap();
-        assert_eq!((last[39], last[40]), (5, 0));
-        assert_eq!(mouth.packet(&[]), Some([0; 160]));
-    }
-
-    #[test]
-    fn one_way_sound_ends_with_the_words() {
-        let mut mouth = Mouth::new(Says::SpeechThenNoMedia(vec![5; 160].into()));
-        assert_eq!(mouth.packet(&[]), Some([5; 160]));
-        assert_eq!(mouth.packet(&[]), None);
-    }
-
-    #[test]
-    fn an_echo_repeats_each_sample_once() {
-        let heard: Vec<i16> = (0..480).collect();
-        let mut mouth = Mouth::new(Says::Echo);
-        assert_eq!(mouth.packet(&heard[..100]), Some([0; 160]));
-        assert_eq!(mouth.packet(&heard[..260]).unwrap()[..], heard[100..260]);
-        assert_eq!(mouth.packet(&heard[..420]).unwrap()[..], heard[260..420]);
-    }
-
-    #[test]
-    fn packets_lie_on_a_grid() {
-        let began = Instant::now();
-        let mut mouth = Mouth::new(Says::Silence);
-        assert_eq!(mouth.next_at(), None);
-        mouth.begin(began);
-        mouth.begin(began + Duration::from_secs(5));
-        for _ in 0..50 {
-            mouth.packet(&[]);
-        }
-        assert_eq!(mouth.next_at(), Some(began + Duration::from_secs(1)));
     }
 }

@@ -11,11 +11,11 @@
 //!  device ───┤                              ▲
 //!            └── ws ── dial ─▶ line ─▶ leg ─┴─▶ phone ─▶ what the callee heard
 //!                                       ▲
-//!                                     callee: answers, speaks, hangs up
+//!                                     mouth, keypad, recognizer:
+//!                                     the callee answers, speaks, presses keys, hangs up
 //! ```
 //!
-//! `exchange`, `line` and `phone` have no clock and no socket; `http`, `dial`
-//! and `leg` are the rest. Everything runs as tasks of the caller's tokio
+//! `http`, `dial` and `leg` have sockets and a clock; the others have none. Everything runs as tasks of the caller's tokio
 //! runtime; several simulators fit in one process.
 //!
 //! The bundled words are in `speech/`, 8 kHz, 16 bit, mono, −20 dBFS rms while
@@ -23,21 +23,31 @@
 //!
 //! Where the public documents leave a choice, the simulator takes one and
 //! [`Service`] can change it. These are fixed: a callee who declines or does
-//! not answer leaves the call `canceled`; a `clear` sends back the marks it
-//! passes over, since nothing is left to play before them; `X-RateLimit-Reset`
+//! not answer leaves the call `canceled`, and so does a caller who is rejected;
+//! a `clear` sends back the marks it passes over, since nothing is left to play
+//! before them; text is spoken when it is whole (`done`); `X-RateLimit-Reset`
 //! is Unix time.
+//!
+//! Its REST side is described by [`OPENAPI`], which it serves at
+//! `/openapi.json`.
 
 mod api;
+mod codec;
 mod config;
 mod dial;
 mod event;
 mod exchange;
 mod frames;
 mod http;
+mod keypad;
 mod leg;
 mod line;
+mod mouth;
+mod pcma;
 mod pcmu;
 mod phone;
+mod recognizer;
+mod resample;
 pub mod speech;
 
 use std::collections::{HashMap, VecDeque};
@@ -51,21 +61,30 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub use codec::{BadEncoding, ByteOrder, Encoding};
 pub use config::{
     API_KEY, Announce, Answer, ApiKey, Callee, Config, ContextShape, Fault, HangsUp, IDENTITY,
-    IDENTITY_KEY, Limits, NUMBER, NUMBER_ID, Number, ORGANIZATION, Route, Says, Service,
+    IDENTITY_KEY, IncomingAction, Limits, NUMBER, NUMBER_ID, Number, ORGANIZATION, Route, Says,
+    Service,
 };
 pub use event::{Event, Events, What};
-pub use exchange::{Call, Direction, Reason, Status};
+pub use exchange::{Call, Direction, Party, Reason, Segment, Status};
+pub use keypad::{Carried, KeyTone, Keys, Press};
 pub(crate) use line::parse_time;
 pub use line::{BadLine, Line, Stall};
+pub use recognizer::Utterance;
 
 use event::Journal;
 use exchange::Exchange;
 use phone::Phone;
 
+/// What describes the REST side: an OpenAPI 3.1 document.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 /// Recordings kept; the oldest gives way.
 const RECORDINGS_KEPT: usize = 32;
+/// Samples of all recordings together, when a new one begins: 128 MB.
+const RECORDED_MAX: usize = 64 << 20;
 /// Requests of the operator that may wait for a call's task.
 const COMMANDS: usize = 64;
 
@@ -77,14 +96,24 @@ impl Simulator {
     /// value is stopped or dropped.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or a certificate of
-    /// [`Service::extra_ca_pem`] cannot be read.
+    /// When the address cannot be listened on, a certificate of
+    /// [`Service::extra_ca_pem`] cannot be read, or there is no such
+    /// [`Service::encoding`].
     pub async fn start(config: Config) -> io::Result<Running> {
+        let encoding = config.service.encoding;
+        if !encoding.exists() {
+            let why = format!("the service has no {encoding}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let trust = dial::trust(config.service.extra_ca_pem.as_deref())?;
         let listener = TcpListener::bind(config.listen).await?;
         let origin = format!("http://{}", listener.local_addr()?);
         let (alive, all_gone) = mpsc::channel(1);
-        let shared = Arc::new(Shared::new(config, origin, trust));
+        let tasks = Tasks {
+            runtime: tokio::runtime::Handle::current(),
+            alive: alive.downgrade(),
+        };
+        let shared = Arc::new(Shared::new(config, origin, trust, tasks));
         tokio::spawn(http::serve(Arc::clone(&shared), listener, alive));
         let handle = Handle { shared };
         Ok(Running {
@@ -202,6 +231,28 @@ impl Handle {
         self.shared.state().exchange.set_limits(limits);
     }
 
+    /// What was said in a call, as far as the service spoke or listened.
+    #[must_use]
+    pub fn transcript(&self, call: &str) -> Vec<Segment> {
+        self.shared.state().exchange.transcript(call).to_vec()
+    }
+
+    /// The number with this UUID, as it is set now.
+    #[must_use]
+    pub fn number(&self, number_id: &str) -> Option<Number> {
+        self.shared.state().exchange.number(number_id).cloned()
+    }
+
+    /// Somebody calls the number `to` from `from`; both E.164. What becomes of
+    /// that is the number's [`IncomingAction`]; if it is accepted, the caller
+    /// does what the callee of `from` would do once answered. The UUID of the
+    /// call; `None` when there is no such number in service, or the simulator
+    /// has stopped.
+    #[must_use]
+    pub fn call_in(&self, from: &str, to: &str) -> Option<String> {
+        self.shared.call_in(from, to)
+    }
+
     /// The callee hangs up, answered or not. `false`: the call is not up.
     pub fn hang_up(&self, call: &str) -> bool {
         self.command(call, Command::CalleeHangsUp)
@@ -228,9 +279,15 @@ impl Handle {
         self.command(call, Command::Send(text.into()))
     }
 
-    /// The callee presses a key of their telephone. `false`: the call is not up.
+    /// The callee presses a key of their telephone, which comes to the device
+    /// as [`Keys::carried`] has it. `false`: the call is not up.
     pub fn digit(&self, call: &str, digit: char) -> bool {
         self.command(call, Command::Digit(digit))
+    }
+
+    /// The callee says this, for speech-to-text. `false`: the call is not up.
+    pub fn say(&self, call: &str, text: &str) -> bool {
+        self.command(call, Command::Say(text.into()))
     }
 
     /// What the callee has heard: 8000 samples a second from the moment they
@@ -238,6 +295,16 @@ impl Handle {
     /// call was never answered, or its recording has given way to newer ones.
     #[must_use]
     pub fn heard(&self, call: &str) -> Option<Vec<i16>> {
+        let wide = self.recording(call)?;
+        Some(match wide.rate / speech::RATE {
+            1 => wide.samples,
+            factor => resample::down(&wide.samples, factor as usize),
+        })
+    }
+
+    /// The same, as many samples a second as the encoding of the stream has.
+    #[must_use]
+    pub fn recording(&self, call: &str) -> Option<Recording> {
         let recording = {
             let state = self.shared.state();
             let (_, phone) = state.recordings.iter().find(|(id, _)| id == call)?;
@@ -245,26 +312,39 @@ impl Handle {
         };
         let mut phone = recording.lock().unwrap_or_else(PoisonError::into_inner);
         phone.advance(Instant::now().into_std());
-        Some(phone.heard().to_vec())
+        Some(Recording {
+            rate: phone.rate(),
+            samples: phone.heard().to_vec(),
+        })
     }
 
-    /// Writes what the callee has heard as a WAV file.
+    /// Writes what the callee has heard as a WAV file, at the rate of the
+    /// stream.
     ///
     /// # Errors
     /// When there is no recording, or the file cannot be written.
     pub fn save_heard(&self, call: &str, path: &Path) -> io::Result<()> {
-        let heard = self.heard(call).ok_or_else(|| {
+        let heard = self.recording(call).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("call {call} was never answered: there is nothing to save"),
             )
         })?;
-        speech::write_wav(path, &heard)
+        speech::write_wav(path, heard.rate, &heard.samples)
     }
 
     fn command(&self, call: &str, command: Command) -> bool {
         self.shared.command(call, command)
     }
+}
+
+/// What a callee has heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Samples a second.
+    pub rate: u32,
+    /// From the moment they answered.
+    pub samples: Vec<i16>,
 }
 
 /// What somebody asks of a call that is up.
@@ -279,6 +359,7 @@ enum Command {
     Redial,
     Send(String),
     Digit(char),
+    Say(String),
 }
 
 /// What all tasks of a simulator share.
@@ -288,12 +369,20 @@ struct Shared {
     base_path: String,
     service: Service,
     trust: Arc<rustls::ClientConfig>,
+    tasks: Tasks,
     journal: Journal,
     started: Instant,
     /// Wall time at `started`: stamps are this plus monotonic time.
     wall: Timestamp,
     stop: watch::Sender<bool>,
     state: Mutex<State>,
+}
+
+/// Where the tasks of calls run that no request has placed.
+#[derive(Debug)]
+struct Tasks {
+    runtime: tokio::runtime::Handle,
+    alive: mpsc::WeakSender<std::convert::Infallible>,
 }
 
 #[derive(Debug)]
@@ -309,18 +398,20 @@ struct State {
 }
 
 impl Shared {
-    fn new(config: Config, origin: String, trust: Arc<rustls::ClientConfig>) -> Self {
+    fn new(config: Config, origin: String, trust: Arc<rustls::ClientConfig>, tasks: Tasks) -> Self {
+        let now = Timestamp::now();
         Self {
+            tasks,
             origin,
             base_path: config.base_path,
             service: config.service,
             trust,
             journal: Journal::new(),
             started: Instant::now(),
-            wall: Timestamp::now(),
+            wall: now,
             stop: watch::Sender::new(false),
             state: Mutex::new(State {
-                exchange: Exchange::new(config.keys, config.numbers, config.limits),
+                exchange: Exchange::new(config.keys, config.numbers, config.limits, now),
                 callee: config.callee,
                 callees: HashMap::new(),
                 line: config.line,
@@ -367,20 +458,28 @@ impl Shared {
 
     fn record(&self, call: &str, phone: Arc<Mutex<Phone>>) {
         let mut state = self.state();
-        if state.recordings.len() == RECORDINGS_KEPT {
-            state.recordings.pop_front();
+        let length = |phone: &Mutex<Phone>| {
+            let phone = phone.lock().unwrap_or_else(PoisonError::into_inner);
+            phone.heard().len()
+        };
+        let mut samples: usize = state.recordings.iter().map(|(_, p)| length(p)).sum();
+        while state.recordings.len() == RECORDINGS_KEPT || samples > RECORDED_MAX {
+            let Some((_, oldest)) = state.recordings.pop_front() else {
+                break;
+            };
+            samples -= length(&oldest);
         }
         state.recordings.push_back((call.into(), phone));
     }
 
-    /// Starts the task of a call that was just placed.
-    fn begin(self: &Arc<Self>, call: &str, alive: &Alive) {
+    /// Starts the task of a call that was just entered.
+    fn begin(self: &Arc<Self>, begins: &Begins, alive: &Alive) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (callee, line) = {
             let mut state = self.state();
-            state.live.insert(call.into(), commands);
-            let to = state.exchange.call(call).map(|call| call.remote.clone());
-            let own = to.and_then(|to| state.callees.get(&to).cloned());
+            state.live.insert(begins.call.clone(), commands);
+            let call = state.exchange.call(&begins.call);
+            let own = call.and_then(|call| state.callees.get(&call.remote).cloned());
             (
                 own.unwrap_or_else(|| state.callee.clone()),
                 state.line.clone(),
@@ -388,14 +487,72 @@ impl Shared {
         };
         let leg = leg::Leg {
             shared: Arc::clone(self),
-            call: call.to_owned(),
+            call: begins.call.clone(),
+            direction: begins.direction,
+            detects_voicemail: begins.detects_voicemail,
             callee,
             line,
             inbox,
             alive: alive.clone(),
         };
-        tokio::spawn(leg.run());
+        self.tasks.runtime.spawn(leg.run());
     }
+
+    /// See [`Handle::call_in`].
+    fn call_in(self: &Arc<Self>, from: &str, to: &str) -> Option<String> {
+        let alive = self.tasks.alive.upgrade()?;
+        let now = self.now();
+        let (call, accepted) = {
+            let mut state = self.state();
+            let number = state.exchange.number_called(to)?;
+            let blocked = number.blocked_callers.iter().any(|caller| caller == from);
+            let accepts = number.incoming_call_action == IncomingAction::AutoAccept;
+            let accepted = accepts && !blocked;
+            if !number.active {
+                return None;
+            }
+            let call = Call {
+                id: new_id(),
+                number_id: number.id.clone(),
+                local: number.number.clone(),
+                remote: from.to_owned(),
+                direction: Direction::Inbound,
+                status: Status::Initiated,
+                url: number.client_websocket_url.clone().filter(|_| accepted),
+                use_inkbox_tts: None,
+                use_inkbox_stt: None,
+                reason: None,
+                started_at: None,
+                ended_at: None,
+                blocked,
+                created_at: now,
+                updated_at: now,
+            };
+            state.exchange.enter(call.clone());
+            (call, accepted)
+        };
+        self.note(Some(&call.id), What::Status(Status::Initiated, None));
+        if accepted {
+            let begins = Begins {
+                call: call.id.clone(),
+                direction: Direction::Inbound,
+                detects_voicemail: false,
+            };
+            self.begin(&begins, &alive);
+        } else {
+            self.advance(&call.id, Status::Canceled, Some(Reason::Rejected));
+        }
+        Some(call.id)
+    }
+}
+
+/// A call whose task is to begin.
+#[derive(Debug)]
+struct Begins {
+    call: String,
+    direction: Direction,
+    /// Whether a machine that answers is found out.
+    detects_voicemail: bool,
 }
 
 /// Held by every task; when the last one is dropped the simulator is gone.

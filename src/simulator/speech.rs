@@ -5,15 +5,15 @@
 //! answers and the call is over. `speech/make` makes them with espeak-ng
 //! (voices `en-us+f3` and `en-gb+m3`) and sox.
 //!
-//! Units: 8000 samples a second, one channel, 16 bit.
+//! Units: 8000 samples a second where nothing else is said, one channel, 16 bit.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
-/// Samples a second of everything that comes out of here.
-const RATE: u32 = 8000;
+/// Samples a second of the words.
+pub(super) const RATE: u32 = 8000;
 /// Longest file that is read, in seconds.
 const LONGEST: u32 = 600;
 
@@ -49,14 +49,14 @@ pub fn read_wav(path: &Path) -> io::Result<Vec<i16>> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, named(&error)))
 }
 
-/// Writes samples as a WAV file.
+/// Writes samples, `rate` a second, as a WAV file.
 ///
 /// # Errors
 /// Says which file, and what the system said.
-pub fn write_wav(path: &Path, samples: &[i16]) -> io::Result<()> {
+pub(super) fn write_wav(path: &Path, rate: u32, samples: &[i16]) -> io::Result<()> {
     let spec = WavSpec {
         channels: 1,
-        sample_rate: RATE,
+        sample_rate: rate,
         bits_per_sample: 16,
         sample_format: SampleFormat::Int,
     };

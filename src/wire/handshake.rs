@@ -8,11 +8,15 @@
 //! ```
 //!
 //! The ingress calls `parse` whenever bytes arrived, until it has a request.
-//! The path ends in `/media/<token>` for a call and in `/probe/<token>` for
-//! the round trip of `callbox doctor`; a proxy may put anything before it.
+//! The path ends in `/media/<token>` for a call that was placed, in
+//! `/inbound/<token>` for one that somebody placed to the device, and in
+//! `/probe/<token>` for the round trip of `callbox doctor`; a proxy may put
+//! anything before it. The answer says by [`Mode`] who makes speech of text
+//! and text of speech.
 //!
-//! Spec: RFC 6455 §4 for the WebSocket part; `X-Call-Context` and the three
-//! `X-Inkbox-*` headers of the media stream for the rest. Unix time in seconds.
+//! Spec: RFC 6455 §4 for the WebSocket part; `X-Call-Context`, the three
+//! `X-Inkbox-*` headers and the two `X-Use-Inkbox-*` headers of the media
+//! stream for the rest. Unix time in seconds.
 //!
 //! Always true: nothing above [`HEAD_MAX`] is looked at; a signature is
 //! compared in constant time; a refusal tells a stranger nothing about tokens
@@ -29,7 +33,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::trace::Counter;
-use crate::units::{CallId, E164};
+use crate::units::{CallId, E164, Mode};
 
 /// Most bytes of a request head.
 pub const HEAD_MAX: usize = 8 * 1024;
@@ -86,6 +90,12 @@ impl Token {
         format!("/media/{}", self.as_str())
     }
 
+    /// The path inbound calls come in by, to be put behind the public URL.
+    #[must_use]
+    pub fn inbound_path(&self) -> String {
+        format!("/inbound/{}", self.as_str())
+    }
+
     /// The path of a round trip, to be put behind the public URL.
     #[must_use]
     pub fn probe_path(&self) -> String {
@@ -102,8 +112,10 @@ impl fmt::Debug for Token {
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// The sound of a call.
+    /// The stream of a call that was placed.
     Media(Token),
+    /// The stream of a call to the device.
+    Inbound(Token),
     /// A round trip: the token is to be echoed.
     Probe(Token),
 }
@@ -179,7 +191,7 @@ pub enum Refusal {
     /// A header that counts is there twice, or holds what it cannot.
     #[error("the header {0} cannot be read")]
     Header(&'static str),
-    /// Neither of the two kinds of path, or a token nobody waits for.
+    /// None of the kinds of path, or a token nobody waits for.
     #[error("there is nothing at this path")]
     UnknownPath,
     /// A media path without a WebSocket upgrade.
@@ -188,6 +200,12 @@ pub enum Refusal {
     /// The call is not the one that was placed.
     #[error("there is nothing at this path")]
     OtherCall,
+    /// The inbound path, and the call is not said to be an inbound one.
+    #[error("only inbound calls come in by this path")]
+    NotInbound,
+    /// The inbound path, and nobody says which call it is.
+    #[error("the header X-Call-Context names no call")]
+    Unnamed,
     /// The signature headers are missing, or the signature is not by our key.
     #[error("the signature is missing or wrong")]
     Forged,
@@ -210,8 +228,11 @@ impl Refusal {
     #[must_use]
     pub fn status(self) -> (u16, &'static str) {
         match self {
-            Self::NotHttp | Self::Header(_) | Self::PlainOnTls => (400, "Bad Request"),
+            Self::NotHttp | Self::Header(_) | Self::Unnamed | Self::PlainOnTls => {
+                (400, "Bad Request")
+            }
             Self::Forged | Self::Stale | Self::Replayed => (401, "Unauthorized"),
+            Self::NotInbound => (403, "Forbidden"),
             Self::UnknownPath | Self::OtherCall => (404, "Not Found"),
             Self::Method => (405, "Method Not Allowed"),
             Self::TooSlow => (408, "Request Timeout"),
@@ -229,10 +250,11 @@ impl Refusal {
             | Self::TooLarge
             | Self::Method
             | Self::Header(_)
+            | Self::Unnamed
             | Self::NotWebSocket => Counter::HandshakesMalformed,
             Self::TooSlow => Counter::IngressTimeouts,
             Self::UnknownPath => Counter::HandshakesUnknownPath,
-            Self::OtherCall => Counter::HandshakesOtherCall,
+            Self::OtherCall | Self::NotInbound => Counter::HandshakesOtherCall,
             Self::Forged | Self::Stale | Self::Replayed => Counter::HandshakesForged,
             Self::Crowded => Counter::IngressCrowded,
             Self::PlainOnTls => Counter::IngressTls,
@@ -265,7 +287,7 @@ fn read(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     }
     let target = target(head.path.unwrap_or_default()).ok_or(Refusal::UnknownPath)?;
     let key = websocket_key(head)?;
-    if key.is_none() && matches!(target, Target::Media(_)) {
+    if key.is_none() && !matches!(target, Target::Probe(_)) {
         return Err(Refusal::NotWebSocket);
     }
     let raw_context = header(head, "X-Call-Context")?;
@@ -284,6 +306,7 @@ fn target(path: &str) -> Option<Target> {
     let token = Token::parse(token)?;
     match rest.rsplit_once('/')?.1 {
         "media" => Some(Target::Media(token)),
+        "inbound" => Some(Target::Inbound(token)),
         "probe" => Some(Target::Probe(token)),
         _ => None,
     }
@@ -490,24 +513,26 @@ impl Seen {
     }
 }
 
-/// The answer that opens the WebSocket, with raw audio asked for both ways.
-/// `key` is the request's `Sec-WebSocket-Key`.
+/// The answer that opens the WebSocket, and asks for `mode`. `key` is the
+/// request's `Sec-WebSocket-Key`.
 #[must_use]
-pub fn accept(key: &str) -> Vec<u8> {
+pub fn accept(key: &str, mode: Mode) -> Vec<u8> {
     // RFC 6455 §4.2.2: the digest says "I speak WebSocket", no more.
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let mut digest = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     digest.update(key.as_bytes());
     digest.update(GUID);
+    let digest = STANDARD.encode(digest.finish());
+    let Mode { tts, stt } = mode;
+    // Both are always said: the service takes a missing one for `true`.
     format!(
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\
-         X-Use-Inkbox-Text-To-Speech: false\r\n\
-         X-Use-Inkbox-Speech-To-Text: false\r\n\
-         \r\n",
-        STANDARD.encode(digest.finish())
+         Sec-WebSocket-Accept: {digest}\r\n\
+         X-Use-Inkbox-Text-To-Speech: {tts}\r\n\
+         X-Use-Inkbox-Speech-To-Text: {stt}\r\n\
+         \r\n"
     )
     .into_bytes()
 }

@@ -3,30 +3,47 @@
 //!
 //! ```text
 //!  text ──parse──▶ Inbound::Media ──decode──▶ bytes ──Recutter::put──▶ Slot(seq)
+//!       └────────▶ Inbound::Transcript, BargeIn, Dtmf, …
 //!  text ◀────────────── Writer::media ◀──────────────────────────────── packet
+//!       ◀────────────── write_text ◀──── sentences ◀──── clean ◀──────── words
 //! ```
 //!
 //! One `parse` per WebSocket message, then one `put` per payload. There is no
 //! clock: order comes from the numbers the service sends.
 //!
-//! Units: one byte of PCMU is one sample, 8000 a second (ITU-T G.711); `chunk`
+//! Units: a payload is that of RTP without its header ([`Encoding`]); `chunk`
 //! counts messages, `timestamp` is in milliseconds, [`Slot::seq`] in slots.
 //!
-//! Always true: a slot holds exactly [`SLOT`] bytes; no message, however made,
-//! makes a panic or an unbounded buffer; whatever we do not know is ignored.
+//! Always true: no message, however made, makes a panic or an unbounded
+//! buffer; text of the service is on one line, without control characters, and
+//! no longer than it may be; whatever we do not know is ignored.
+//!
+//! [`Encoding`]: crate::units::Encoding
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-/// Bytes of one slot: 20 ms of PCMU.
-pub const SLOT: usize = 160;
-/// Longest sound in one message: 30 s of PCMU.
+use crate::units::Digit;
+
+mod format;
+mod opus;
+mod recut;
+mod text;
+mod write;
+
+pub use format::{Format, Unsupported};
+pub use recut::{FIRST_SEQ, Recutter, Slot};
+pub use text::{SPOKEN_MAX, TRANSCRIPT_MAX, clean, sentences};
+pub use write::{CLEAR, TEXT_DONE, Writer, write_audio_done, write_mark, write_stop, write_text};
+
+/// Most bytes of sound in one message: 30 s of PCMU, 5 s of the widest linear
+/// sound; the service sends 20 ms.
 pub const SOUND_MAX: usize = 30 * 8000;
 /// Most bytes of one message: the longest sound in base64, with room for what
 /// stands around it.
@@ -49,8 +66,12 @@ pub enum Inbound<'a> {
     Start(Start),
     /// Sound of the far end.
     Media(Media<'a>),
-    /// The callee pressed a key: `0`–`9`, `*`, `#`, `A`–`D`.
-    Dtmf(char),
+    /// The far end pressed a key.
+    Dtmf(Digit),
+    /// Words of the far end.
+    Transcript(Transcript),
+    /// The far end spoke while our words were spoken to it.
+    BargeIn(BargeIn),
     /// The sound before our mark of this name has been played.
     Mark(Cow<'a, str>),
     /// The service reports an error of its own.
@@ -65,10 +86,33 @@ pub enum Inbound<'a> {
         /// Why, if the service says.
         reason: Option<String>,
     },
-    /// Known, and of no use to a call with raw sound: `transcript`, `barge_in`.
-    Unused,
     /// An event we do not know.
     Unknown,
+}
+
+/// What the service's recognizer heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// The words, at most [`TRANSCRIPT_MAX`] bytes.
+    pub text: String,
+    /// They will not be bettered. `false` when the service does not say: what
+    /// is not known to be final opens no door.
+    pub is_final: bool,
+    /// The service's name for the turn they belong to.
+    pub turn: Option<String>,
+}
+
+/// Somebody spoke over our words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BargeIn {
+    /// What made the service think so.
+    pub trigger: Option<String>,
+    /// What was said, at most [`TRANSCRIPT_MAX`] bytes.
+    pub text: Option<String>,
+    /// The service has stopped to speak our words.
+    pub tts_interrupted: bool,
+    /// The service's name for the turn.
+    pub turn: Option<String>,
 }
 
 /// The beginning of a stream.
@@ -79,50 +123,6 @@ pub struct Start {
     /// What the sound is.
     pub format: Format,
 }
-
-/// `media_format`: what a payload holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Format {
-    /// `PCMU`, `PCMA`, `L16`, `OPUS`, `G722`.
-    pub encoding: String,
-    /// Samples per second.
-    pub rate: u64,
-    /// 1 or 2.
-    pub channels: u64,
-}
-
-/// What the service sends when it does not say.
-impl Default for Format {
-    fn default() -> Self {
-        Self {
-            encoding: "PCMU".to_owned(),
-            rate: 8000,
-            channels: 1,
-        }
-    }
-}
-
-impl Format {
-    /// Whether the device can play it.
-    ///
-    /// # Errors
-    /// Says what came and what is wanted.
-    pub fn check(&self) -> Result<(), Unsupported> {
-        let pcmu = self.encoding.eq_ignore_ascii_case("PCMU");
-        if pcmu && self.rate == 8000 && self.channels == 1 {
-            return Ok(());
-        }
-        Err(Unsupported(self.clone()))
-    }
-}
-
-/// Sound of a kind the device does not take.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the stream is {} at {} Hz with {} channel(s); this device takes PCMU at 8000 Hz with 1",
-    .0.encoding, .0.rate, .0.channels
-)]
-pub struct Unsupported(pub Format);
 
 /// A piece of sound, still in base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +167,9 @@ pub enum Malformed {
     /// More than [`SOUND_MAX`].
     #[error("the payload is longer than 30 s")]
     Oversized,
+    /// The payload is not of the stream's encoding.
+    #[error("the payload is not what the stream was declared to hold")]
+    Sound,
 }
 
 /// Reads one text message.
@@ -188,7 +191,8 @@ pub fn parse(text: &str) -> Result<Inbound<'_>, Malformed> {
         "mark" => Ok(Inbound::Mark(mark(text)?)),
         "error" => error(text),
         "stop" | "closed" | "hangup" => stop(text),
-        "transcript" | "barge_in" => Ok(Inbound::Unused),
+        "transcript" => Ok(Inbound::Transcript(transcript(text)?)),
+        "barge_in" => Ok(Inbound::BargeIn(barge_in(text)?)),
         _ => Ok(Inbound::Unknown),
     }
 }
@@ -266,7 +270,7 @@ fn media(text: &str) -> Result<Media<'_>, Malformed> {
     })
 }
 
-fn dtmf(text: &str) -> Result<char, Malformed> {
+fn dtmf(text: &str) -> Result<Digit, Malformed> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
@@ -280,13 +284,50 @@ fn dtmf(text: &str) -> Result<char, Malformed> {
     let Body { dtmf } = body(text)?;
     let digit = dtmf.digit.text().ok_or(Malformed::Body)?;
     let mut letters = digit.chars();
-    match (
-        letters.next().map(|c| c.to_ascii_uppercase()),
-        letters.next(),
-    ) {
-        (Some(key @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => Ok(key),
+    match (letters.next().and_then(Digit::parse), letters.next()) {
+        (Some(digit), None) => Ok(digit),
         _ => Err(Malformed::Body),
     }
+}
+
+fn transcript(text: &str) -> Result<Transcript, Malformed> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+        #[serde(borrow, default)]
+        is_final: Loose<'a>,
+        #[serde(borrow, default)]
+        turn_id: Loose<'a>,
+    }
+    let body: Body<'_> = body(text)?;
+    Ok(Transcript {
+        text: clean(&body.text, TRANSCRIPT_MAX),
+        is_final: body.is_final.flag(),
+        turn: body.turn_id.words(NAME_MAX),
+    })
+}
+
+/// Whatever else is in it, somebody spoke.
+fn barge_in(text: &str) -> Result<BargeIn, Malformed> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        trigger: Loose<'a>,
+        #[serde(borrow, default)]
+        text: Loose<'a>,
+        #[serde(borrow, default)]
+        tts_interrupted: Loose<'a>,
+        #[serde(borrow, default)]
+        turn_id: Loose<'a>,
+    }
+    let body: Body<'_> = body(text)?;
+    Ok(BargeIn {
+        trigger: body.trigger.words(NAME_MAX),
+        text: body.text.words(TRANSCRIPT_MAX),
+        tts_interrupted: body.tts_interrupted.flag(),
+        turn: body.turn_id.words(NAME_MAX),
+    })
 }
 
 fn mark(text: &str) -> Result<Cow<'_, str>, Malformed> {
@@ -319,12 +360,10 @@ fn error(text: &str) -> Result<Inbound<'_>, Malformed> {
         detail: Loose<'a>,
     }
     let Body { payload } = body(text)?;
-    let words: Vec<_> = [payload.title.text(), payload.detail.text()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let words = [payload.title, payload.detail].map(|word| word.words(NAME_MAX));
+    let words: Vec<_> = words.into_iter().flatten().collect();
     Ok(Inbound::Error {
-        code: payload.code.text().unwrap_or_default(),
+        code: payload.code.words(NAME_MAX).unwrap_or_default(),
         text: words.join(": "),
     })
 }
@@ -336,14 +375,15 @@ fn stop(text: &str) -> Result<Inbound<'_>, Malformed> {
         #[serde(borrow, default)]
         reason: Loose<'a>,
     }
-    let reason = body::<Body<'_>>(text)?.reason.text();
+    let reason = body::<Body<'_>>(text)?.reason.words(NAME_MAX);
     Ok(Inbound::Stop { reason })
 }
 
-/// A value that may come as a number, as text, or as nothing of use.
+/// A value that may come as a number, as text, as a flag, or as nothing of use.
 #[derive(Debug, Default)]
 enum Loose<'a> {
     Number(u64),
+    Flag(bool),
     Text(Cow<'a, str>),
     #[default]
     Neither,
@@ -355,12 +395,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
         #[serde(untagged)]
         enum Shape<'a> {
             Number(u64),
+            Flag(bool),
             #[serde(borrow)]
             Text(Cow<'a, str>),
             Other(IgnoredAny),
         }
         Ok(match Shape::deserialize(deserializer)? {
             Shape::Number(number) => Self::Number(number),
+            Shape::Flag(flag) => Self::Flag(flag),
             Shape::Text(text) => Self::Text(text),
             Shape::Other(IgnoredAny) => Self::Neither,
         })
@@ -372,16 +414,32 @@ impl Loose<'_> {
         match self {
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.trim().parse().ok(),
-            Self::Neither => None,
+            Self::Flag(_) | Self::Neither => None,
         }
     }
 
-    /// Cut to [`NAME_MAX`]: it is kept, and may be logged.
+    /// A name that is said back as it came; cut to [`NAME_MAX`].
     fn text(&self) -> Option<String> {
         match self {
             Self::Number(number) => Some(number.to_string()),
             Self::Text(text) => Some(text.chars().take(NAME_MAX).collect()),
-            Self::Neither => None,
+            Self::Flag(_) | Self::Neither => None,
+        }
+    }
+
+    /// Words that are kept, shown and logged: at most `max` bytes of them.
+    fn words(&self, max: usize) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(clean(text, max)),
+            other => other.text(),
+        }
+    }
+
+    fn flag(&self) -> bool {
+        match self {
+            Self::Flag(flag) => *flag,
+            Self::Text(text) => text.eq_ignore_ascii_case("true"),
+            Self::Number(_) | Self::Neither => false,
         }
     }
 }
@@ -401,329 +459,6 @@ impl Media<'_> {
             Malformed::Base64
         })
     }
-}
-
-/// Writes the messages we send, into one buffer that is used again.
-#[derive(Debug)]
-pub struct Writer {
-    text: String,
-    /// Length of what every media message begins with.
-    opening: usize,
-}
-
-impl Writer {
-    /// A writer for the stream the service calls `stream_id`.
-    #[must_use]
-    pub fn new(stream_id: Option<&str>) -> Self {
-        let mut text = r#"{"event":"media","#.to_owned();
-        if let Some(id) = stream_id {
-            text.push_str(r#""stream_id":"#);
-            text.push_str(&quoted(id));
-            text.push(',');
-        }
-        text.push_str(r#""media":{"payload":""#);
-        let opening = text.len();
-        text.reserve(SLOT.div_ceil(3) * 4 + MEDIA_END.len());
-        Self { text, opening }
-    }
-
-    /// The message that carries `payload`. It allocates nothing for a payload
-    /// of up to [`SLOT`] bytes.
-    pub fn media(&mut self, payload: &[u8]) -> &str {
-        self.text.truncate(self.opening);
-        STANDARD.encode_string(payload, &mut self.text);
-        self.text.push_str(MEDIA_END);
-        &self.text
-    }
-}
-
-const MEDIA_END: &str = r#"","track":"outbound"}}"#;
-
-/// The message that drops what is queued for the callee.
-pub const CLEAR: &str = r#"{"event":"clear"}"#;
-
-/// The message that asks for an echo once the sound before it has played.
-#[must_use]
-pub fn write_mark(name: &str) -> String {
-    format!(r#"{{"event":"mark","mark":{{"name":{}}}}}"#, quoted(name))
-}
-
-/// The message that ends the call.
-#[must_use]
-pub fn write_stop(reason: &str) -> String {
-    format!(r#"{{"event":"stop","reason":{}}}"#, quoted(reason))
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// 20 ms of sound and its place in the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot<'a> {
-    /// Counts slots. The first message of a stream begins at [`FIRST_SEQ`], so
-    /// that one which overtook others leaves room before it.
-    pub seq: u32,
-    /// [`SLOT`] bytes.
-    pub payload: &'a [u8],
-}
-
-/// Number of the slot in which the first message begins: 3 s.
-pub const FIRST_SEQ: u32 = 150;
-
-/// Sound that is this far from its turn is no late or early message: the
-/// sender has jumped or started again.
-const JUMP: i64 = 8000;
-/// How far a message that follows on may be off by its timestamp, in bytes:
-/// half a slot, since one message may be missing and is a slot long.
-const SLACK: i64 = SLOT as i64 / 2;
-/// Messages in a row that are all late: they are not, the sender went back.
-const LATE_MAX: u32 = 10;
-/// Bytes of PCMU in a millisecond.
-const PER_MS: i64 = 8;
-/// PCMU's silence.
-const SILENCE: u8 = 0xFF;
-
-/// Cuts payloads of any length into slots, and numbers them.
-///
-/// Chunk numbers say what the order is. Timestamps say how much is missing
-/// where chunks skip, and the order too where there are no chunks; they are
-/// believed only while they run with the length of the sound, since nothing
-/// says that every sender means milliseconds. Without either, order of arrival.
-///
-/// A message that follows on is joined to the rest of the one before, sample
-/// by sample. One that does not begins at the nearest slot: the rest before it
-/// is filled up with silence. Duplicates and late messages come out with the
-/// numbers they had or would have had; to drop them is playout's work.
-#[derive(Debug, Default)]
-pub struct Recutter {
-    last: Option<Last>,
-    /// Whether timestamps ran with the sound when last compared.
-    timed: bool,
-    /// Late messages in a row.
-    late: u32,
-    /// Sound of the slot that is not full yet.
-    rest: Vec<u8>,
-}
-
-/// The message furthest on so far.
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    order: Order,
-    /// Bytes from the start of the count to this message.
-    at: i64,
-    length: i64,
-    /// Tells a duplicate from a sender whose numbers stand still.
-    digest: u64,
-}
-
-impl Last {
-    fn end(&self) -> i64 {
-        self.at + self.length
-    }
-}
-
-/// Where a message belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Right behind the last one.
-    Next,
-    /// Further on: something is missing, or late.
-    Ahead(i64),
-    /// Before the end of the last one.
-    Behind(i64),
-}
-
-impl Recutter {
-    /// Takes in one payload; hands out the slots it completes.
-    pub fn put(&mut self, order: Order, sound: &[u8], mut out: impl FnMut(Slot<'_>)) {
-        if sound.is_empty() {
-            return;
-        }
-        let digest = digest(sound);
-        let place = self.place(order, digest);
-        let at = match place {
-            Place::Next => self.last.map_or(first_byte(), |last| last.end()),
-            Place::Ahead(at) => {
-                self.finish(&mut out);
-                at
-            }
-            Place::Behind(at) => return put_late(at, sound, &mut out),
-        };
-        self.judge_timestamps(place, order);
-        self.last = Some(Last {
-            order,
-            at,
-            length: sound.len() as i64,
-            digest,
-        });
-        self.cut(at, sound, &mut out);
-    }
-
-    /// Hands out what is left, filled up with silence: the stream is over or
-    /// goes on elsewhere.
-    pub fn finish(&mut self, mut out: impl FnMut(Slot<'_>)) {
-        let Some(last) = self.last.filter(|_| !self.rest.is_empty()) else {
-            return;
-        };
-        let begun = last.end() - self.rest.len() as i64;
-        self.rest.resize(SLOT, SILENCE);
-        out(slot(begun, &self.rest));
-        self.rest.clear();
-        // The silence was played: what comes next begins behind it.
-        self.last = Some(Last {
-            length: begun + SLOT as i64 - last.at,
-            ..last
-        });
-    }
-
-    fn place(&mut self, order: Order, digest: u64) -> Place {
-        let Some(last) = self.last else {
-            return Place::Next;
-        };
-        let place = last.place(order, digest, self.timed);
-        self.late = match place {
-            Place::Behind(_) => self.late + 1,
-            Place::Next | Place::Ahead(_) => 0,
-        };
-        if self.late > LATE_MAX {
-            self.late = 0;
-            return Place::Next;
-        }
-        place
-    }
-
-    fn judge_timestamps(&mut self, place: Place, order: Order) {
-        let Some(last) = self.last else { return };
-        let (Some(before), Some(now)) = (last.order.timestamp, order.timestamp) else {
-            self.timed = false;
-            return;
-        };
-        if place == Place::Next {
-            let off = milliseconds(before, now)
-                .saturating_sub(last.length)
-                .saturating_abs();
-            self.timed = off <= SLACK;
-        }
-    }
-
-    fn cut(&mut self, at: i64, sound: &[u8], out: &mut impl FnMut(Slot<'_>)) {
-        let mut at = at - self.rest.len() as i64;
-        let mut sound = sound;
-        if !self.rest.is_empty() {
-            let missing = (SLOT - self.rest.len()).min(sound.len());
-            self.rest.extend_from_slice(&sound[..missing]);
-            sound = &sound[missing..];
-            if self.rest.len() < SLOT {
-                return;
-            }
-            out(slot(at, &self.rest));
-            at += SLOT as i64;
-            self.rest.clear();
-        }
-        let mut whole = sound.chunks_exact(SLOT);
-        for payload in &mut whole {
-            out(slot(at, payload));
-            at += SLOT as i64;
-        }
-        self.rest.extend_from_slice(whole.remainder());
-    }
-}
-
-impl Last {
-    /// Where a message with these numbers belongs, seen from this one.
-    fn place(&self, order: Order, digest: u64, timed: bool) -> Place {
-        if order == self.order && order != Order::default() && digest == self.digest {
-            return Place::Behind(self.at);
-        }
-        let by_time = match (self.order.timestamp, order.timestamp) {
-            (Some(before), Some(now)) if timed => {
-                Some(self.at.saturating_add(milliseconds(before, now)))
-            }
-            _ => None,
-        };
-        let steps = match (self.order.chunk, order.chunk) {
-            (Some(before), Some(now)) => Some(difference(before, now)),
-            _ => None,
-        };
-        match (steps, by_time) {
-            (Some(1), _) => Place::Next,
-            (Some(0) | None, None) => Place::Next,
-            (_, Some(at)) => self.judge(at),
-            (Some(steps), None) => self.judge(self.by_chunk(steps)),
-        }
-    }
-
-    /// Missing messages are taken to be as long as this one.
-    fn by_chunk(&self, steps: i64) -> i64 {
-        self.at.saturating_add(steps.saturating_mul(self.length))
-    }
-
-    fn judge(&self, at: i64) -> Place {
-        let off = at.saturating_sub(self.end()).saturating_abs();
-        if off <= SLACK || off > JUMP {
-            return Place::Next;
-        }
-        if at < self.end() {
-            return Place::Behind(nearest_slot(at));
-        }
-        let behind_the_rest = round_up(self.end());
-        Place::Ahead(nearest_slot(at).max(behind_the_rest))
-    }
-}
-
-/// A late message joins nothing: its slots, and its tail if that is most of one.
-fn put_late(at: i64, sound: &[u8], out: &mut impl FnMut(Slot<'_>)) {
-    let mut at = nearest_slot(at);
-    if at < 0 {
-        return;
-    }
-    for payload in sound.chunks(SLOT) {
-        if payload.len() == SLOT {
-            out(slot(at, payload));
-        } else if payload.len() > SLOT / 2 {
-            let mut padded = [SILENCE; SLOT];
-            padded[..payload.len()].copy_from_slice(payload);
-            out(slot(at, &padded));
-        }
-        at += SLOT as i64;
-    }
-}
-
-fn slot(at: i64, payload: &[u8]) -> Slot<'_> {
-    debug_assert_eq!(at % SLOT as i64, 0, "slots begin on the grid");
-    Slot {
-        seq: (at / SLOT as i64) as u32,
-        payload,
-    }
-}
-
-fn first_byte() -> i64 {
-    i64::from(FIRST_SEQ) * SLOT as i64
-}
-
-fn nearest_slot(at: i64) -> i64 {
-    (at + SLOT as i64 / 2).div_euclid(SLOT as i64) * SLOT as i64
-}
-
-fn round_up(at: i64) -> i64 {
-    (at + SLOT as i64 - 1).div_euclid(SLOT as i64) * SLOT as i64
-}
-
-/// From one timestamp to the next, in bytes.
-fn milliseconds(before: u64, now: u64) -> i64 {
-    difference(before, now).saturating_mul(PER_MS)
-}
-
-fn difference(before: u64, now: u64) -> i64 {
-    let apart = i64::try_from(before.abs_diff(now)).unwrap_or(i64::MAX);
-    if now < before { -apart } else { apart }
-}
-
-/// FNV-1a: good enough to tell two pieces of sound apart.
-fn digest(sound: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    sound.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@
 
 use std::sync::Arc;
 
-use callbox::audio::codec::Codec;
+use callbox::audio::codec::pcmu;
 use callbox::audio::engine::{Command, Engine, Format, Ports};
-use callbox::audio::ring::{self, CommandTx, DownlinkTx, Packet, UplinkRx};
-use callbox::audio::{Config, LINE_BLOCK, Stats};
+use callbox::audio::ring::{self, CommandTx, DownlinkTx, EventRx, Packet, UplinkRx};
+use callbox::audio::{Config, Stats};
+use callbox::units::{Encoding, Mode};
 
 /// An engine and the other ends of its queues, connected to stream 1.
 pub(crate) struct Rig {
@@ -21,6 +22,7 @@ pub(crate) struct Rig {
     pub(crate) downlink: DownlinkTx,
     pub(crate) uplink: UplinkRx,
     pub(crate) commands: CommandTx,
+    pub(crate) events: EventRx,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -29,11 +31,13 @@ impl Rig {
         let (uplink_tx, uplink) = ring::uplink();
         let (downlink, downlink_rx) = ring::downlink();
         let (commands, commands_rx) = ring::commands();
+        let (events_tx, events) = ring::events();
         let stats = Arc::new(Stats::default());
         let ports = Ports {
             uplink: uplink_tx,
             downlink: downlink_rx,
             commands: commands_rx,
+            events: events_tx,
             stats: Arc::clone(&stats),
         };
         let mut rig = Self {
@@ -41,24 +45,38 @@ impl Rig {
             downlink,
             uplink,
             commands,
+            events,
             stats,
         };
-        rig.commands.push(Command::Connect { stream: 1 });
+        rig.commands.push(connect(1));
         rig
     }
 }
 
-/// What the far end sounds like, by line sample.
+/// Stream `stream` begins, raw sound both ways, and the two hear each other.
+pub(crate) fn connect(stream: u32) -> Command {
+    Command::Connect {
+        stream,
+        mode: Mode::default(),
+        joined: true,
+    }
+}
+
+/// Samples of a packet of PCMU.
+pub(crate) const LINE_BLOCK: usize = 160;
+
+/// What the far end sounds like, by sample of 8 kHz.
 pub(crate) type Sound = fn(u64) -> f32;
 
 /// Block `seq` of a sound, as a packet of stream 1.
 pub(crate) fn packet(seq: u32, sound: Sound) -> Packet {
     let first = u64::from(seq) * LINE_BLOCK as u64;
-    let block = std::array::from_fn(|n| sound(first + n as u64) as i16);
+    let samples = (first..first + LINE_BLOCK as u64).map(|n| sound(n) as i16);
     Packet {
         stream: 1,
         seq,
-        payload: Codec::Pcmu.encode(&block),
+        encoding: Encoding::Pcmu,
+        payload: samples.map(pcmu::encode).collect(),
     }
 }
 
@@ -157,6 +175,7 @@ pub(crate) fn listen(
         heard(now, &out);
         rig.engine.capture(&silence);
         while rig.uplink.pop().is_some() {}
+        while rig.events.pop().is_some() {}
         periods += 1;
     }
 }

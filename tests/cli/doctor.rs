@@ -335,7 +335,11 @@ fn a_public_url_that_leads_elsewhere_says_which_leg_fails() {
                 .then(|| value.trim())
         });
         // A whole text message of three bytes: RFC 6455 section 5.7.
-        [handshake::accept(key.unwrap()), b"\x81\x03who".to_vec()].concat()
+        [
+            handshake::accept(key.unwrap(), callbox::units::Mode::default()),
+            b"\x81\x03who".to_vec(),
+        ]
+        .concat()
     });
     leads(&format!("ws://{other}"), &["not this device's"]);
     leads(

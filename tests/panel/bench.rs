@@ -1,12 +1,12 @@
-//! A panel on the bench: a made-up clock, a lamp that writes down its light,
-//! and waveforms played into a button.
+//! A panel on the bench: a made-up clock, three lamps and two relays that write
+//! down what they do, and waveforms played into a button.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbox::panel::{Config, Input, Level, Output, Panel};
+use callbox::panel::{Config, Input, LampRole, Level, Output, Panel};
 use callbox::units::ButtonId;
 use embedded_hal::digital::{ErrorType, OutputPin};
 
@@ -33,38 +33,60 @@ pub(crate) fn story(wave: &[u64]) -> Heard {
         long_presses: count(|o| matches!(o, Output::LongPress { .. })),
         noise_bursts: count(|o| matches!(o, Output::NoiseBurst { .. })),
         // A press is shown until the call says more.
-        lit_at_end: bench.light.last().is_some_and(|(_, lit)| *lit),
+        lit_at_end: bench.of(STATUS).last().is_some_and(|(_, lit)| *lit),
     }
 }
 
-/// A lamp that writes down when it changed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Diary {
-    pub(crate) now: Rc<Cell<Duration>>,
-    pub(crate) light: Rc<RefCell<Vec<(Duration, bool)>>>,
+/// What is wired to the panel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Thing {
+    Lamp(LampRole),
+    Relay(u8),
 }
 
-impl ErrorType for Diary {
+pub(crate) const STATUS: Thing = Thing::Lamp(LampRole::Status);
+pub(crate) const YELLOW: Thing = Thing::Lamp(LampRole::InProgress);
+pub(crate) const GREEN: Thing = Thing::Lamp(LampRole::Listen);
+
+/// All that was written to any pin, and when.
+#[derive(Debug, Clone, Default)]
+struct Diary {
+    now: Rc<Cell<Duration>>,
+    written: Rc<RefCell<Vec<(Duration, Thing, bool)>>>,
+}
+
+/// A lamp or a relay that writes into the diary.
+#[derive(Debug)]
+pub(crate) struct Pin(Diary, Thing);
+
+impl Pin {
+    fn write(&self, on: bool) {
+        let Self(diary, thing) = self;
+        let mut written = diary.written.borrow_mut();
+        written.push((diary.now.get(), *thing, on));
+    }
+}
+
+impl ErrorType for Pin {
     type Error = Infallible;
 }
 
-impl OutputPin for Diary {
+impl OutputPin for Pin {
     fn set_low(&mut self) -> Result<(), Infallible> {
-        self.light.borrow_mut().push((self.now.get(), false));
+        self.write(false);
         Ok(())
     }
 
     fn set_high(&mut self) -> Result<(), Infallible> {
-        self.light.borrow_mut().push((self.now.get(), true));
+        self.write(true);
         Ok(())
     }
 }
 
 /// The panel and all it said.
 pub(crate) struct Bench {
-    pub(crate) panel: Panel<Diary>,
+    pub(crate) panel: Panel<Pin>,
     pub(crate) heard: Vec<(Duration, Output)>,
-    pub(crate) light: Vec<(Duration, bool)>,
     diary: Diary,
     due: Option<Duration>,
     sequences: [u32; 2],
@@ -79,10 +101,13 @@ impl Default for Bench {
 impl Bench {
     pub(crate) fn new(config: &Config, levels: &[Level]) -> Self {
         let diary = Diary::default();
+        let pin = |thing| Pin(diary.clone(), thing);
+        let roles = [LampRole::Status, LampRole::InProgress, LampRole::Listen];
+        let lamps = roles.map(|role| (role, pin(Thing::Lamp(role)))).into();
+        let relays = [0, 1].map(|place| pin(Thing::Relay(place))).into();
         let mut bench = Self {
-            panel: Panel::new(Duration::ZERO, config, levels, Some(diary.clone())),
+            panel: Panel::new(Duration::ZERO, config, levels, lamps, relays),
             heard: Vec::new(),
-            light: Vec::new(),
             diary,
             due: None,
             sequences: [0; 2],
@@ -145,6 +170,13 @@ impl Bench {
         self.wait(at + ms(1000));
     }
 
+    /// What one lamp or relay did, from what it was set to at the start.
+    pub(crate) fn of(&self, thing: Thing) -> Vec<(Duration, bool)> {
+        let written = self.diary.written.borrow();
+        let own = written.iter().filter(|(_, what, _)| *what == thing);
+        own.map(|(at, _, on)| (*at, *on)).collect()
+    }
+
     /// First edge and moment of each press.
     pub(crate) fn presses(&self) -> Vec<(Duration, Duration)> {
         let press = |(_, output): &(Duration, Output)| match output {
@@ -173,6 +205,5 @@ impl Bench {
             "asks for the past: {:?}",
             self.due
         );
-        self.light.append(&mut self.diary.light.borrow_mut());
     }
 }

@@ -202,6 +202,7 @@ fn panel(limits: Limits, edges: &[u64], end: u64) -> Said {
         rearm: ms(limits.rearm),
         long_press: ms(limits.long_press),
         stuck: ms(limits.stuck),
+        ..Config::default()
     };
     let mut bench = Bench::new(&config, &[Level::Inactive]);
     let mut level = Level::Inactive;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use callbox::panel::{Config, Input, Level, Output, Show};
 use callbox::units::ButtonId;
 
-use super::bench::{Bench, ms};
+use super::bench::{Bench, STATUS, ms};
 
 const ONE: ButtonId = ButtonId(0);
 const TWO: ButtonId = ButtonId(1);
@@ -263,7 +263,7 @@ fn a_press_is_shown_until_the_call_says_more() {
     bench.hand_in(ms(1500), Input::Show(Show::Dialing));
     bench.wait(ms(2600));
     assert_eq!(
-        bench.light,
+        bench.of(STATUS),
         [
             (ms(0), false),
             (ms(1000), true),
@@ -308,7 +308,7 @@ fn a_press_during_a_call_is_acknowledged_and_the_call_shown_again() {
     bench.hand_in(ms(0), Input::Show(Show::Ringing));
     // 500 ms into the double ring the lamp is dark: the touch must be seen.
     bench.edge(ms(500), ONE, Level::Active);
-    assert_eq!(bench.light.last(), Some(&(ms(500), true)));
+    assert_eq!(bench.of(STATUS).last(), Some(&(ms(500), true)));
     bench.edge(ms(650), ONE, Level::Inactive);
     bench.wait(ms(700));
     assert_eq!(bench.panel.showing(), Show::Pressed);

@@ -20,6 +20,7 @@ fn answering(says: Says, hangs_up: HangsUp) -> Config {
         answer: Answer::After(ms(1)),
         says,
         hangs_up,
+        ..Callee::echoing()
     };
     config
 }

@@ -29,11 +29,12 @@ use callbox::edge::gpio;
 use callbox::edge::panel_inputs::KernelClock;
 use callbox::edge::store::{Query, Reader, Row};
 use callbox::edge::virtual_card::{self, Remote};
-use callbox::edge::virtual_panel::{Finger, VirtualButtons, VirtualLamp, virtual_button};
+use callbox::edge::virtual_panel::{Finger, VirtualButtons, VirtualPin, virtual_buttons};
 use callbox::panel::Level;
 use callbox::simulator::{
     self, Answer, Callee, Event, Handle, HangsUp, Says, Simulator, Status, What,
 };
+use callbox::units::ButtonId;
 use callbox::wire::control::Request;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -64,6 +65,7 @@ pub(crate) fn says(words: Says) -> Callee {
         answer: Answer::After(ms(300)),
         says: words,
         hangs_up: HangsUp::Never,
+        ..Callee::echoing()
     }
 }
 
@@ -420,7 +422,7 @@ impl Device {
         hurry(&mut setup);
         change(&mut setup);
         let control = setup.control.as_ref().unwrap().socket.clone();
-        let (finger, buttons) = virtual_button(KernelClock::new().unwrap());
+        let (finger, buttons) = virtual_buttons(KernelClock::new().unwrap());
         let (remote_tx, remote_rx) = mpsc::channel();
         let (told, notices) = daemon::notices();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -462,7 +464,10 @@ impl Device {
     }
 
     pub(crate) fn press_for(&self, held: Duration) {
-        assert!(self.finger.push(held), "the panel takes no press");
+        assert!(
+            self.finger.push(ButtonId(0), held),
+            "the panel takes no press"
+        );
     }
 
     /// Takes in notices until `found` finds something in what was noted down.
@@ -627,13 +632,14 @@ struct OneButton(Option<VirtualButtons>);
 
 impl Face for OneButton {
     type Edges = VirtualButtons;
-    type Lamp = VirtualLamp<fn(bool)>;
+    type Pin = VirtualPin;
 
-    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Lamp>, gpio::Error> {
+    fn open(&mut self) -> Result<Lines<Self::Edges, Self::Pin>, gpio::Error> {
         Ok(Lines {
             edges: self.0.take().expect("virtual lines are opened once"),
             levels: vec![Level::Inactive],
-            lamp: None,
+            lamps: Vec::new(),
+            relays: Vec::new(),
         })
     }
 }

@@ -28,12 +28,14 @@ static DECODED: [i16; 256] = {
 };
 
 /// The sample that `code` stands for.
-pub(super) fn decode(code: u8) -> i16 {
+#[must_use]
+pub fn decode(code: u8) -> i16 {
     DECODED[usize::from(code)]
 }
 
 /// The code whose interval holds `sample`.
-pub(super) fn encode(sample: i16) -> u8 {
+#[must_use]
+pub fn encode(sample: i16) -> u8 {
     let negative = sample >> 15;
     let magnitude = ((sample ^ negative) as u16 >> 2) + BIAS;
     let magnitude = magnitude.min(CLIP);

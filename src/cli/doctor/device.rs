@@ -88,7 +88,7 @@ pub(super) fn secrets(patient: &mut Patient) -> Vec<Finding> {
 const MAKE_KEY: &str = "make a key in the service's console, and write it into that file";
 
 /// Whether a file that can be read is kept from others.
-fn private(name: &str, path: &Path) -> Finding {
+pub(super) fn private(name: &str, path: &Path) -> Finding {
     let shown = path.display();
     let mode = match std::fs::metadata(path) {
         Ok(file) => file.permissions().mode() & 0o777,
@@ -151,8 +151,8 @@ fn held(direction: Direction, name: &str, xruns: Option<u64>) -> Finding {
 
 pub(super) fn lines(patient: &mut Patient) -> Vec<Finding> {
     let buttons = patient.file.button_lines();
-    let lamps = patient.file.lamp_lines();
-    if buttons.is_empty() && lamps.is_empty() {
+    let file = &patient.file;
+    if buttons.is_empty() && file.lamps.is_empty() && file.doors.is_empty() {
         return vec![Finding::skip(
             "no button has a line: only `callbox call` presses them",
         )];
@@ -167,7 +167,9 @@ pub(super) fn lines(patient: &mut Patient) -> Vec<Finding> {
         .iter()
         .map(|(id, line)| (names[usize::from(id.0)], &line.line))
         .collect();
-    wanted.extend(lamps.iter().map(|(_, lamp)| ("lamp", &lamp.line)));
+    wanted.extend(file.lamps.iter().map(|lamp| ("lamp", &lamp.line)));
+    let doors = file.doors.iter();
+    wanted.extend(doors.map(|door| (door.name.as_str(), &door.line)));
     let mut found: Vec<_> = wanted
         .iter()
         .map(|(name, spec)| line(&listing, name, spec, patient.runs()))

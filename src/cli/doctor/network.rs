@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::report::{Finding, Level};
 use super::{Patient, Service};
 use crate::cli::text::span;
-use crate::config::{File, IngressMode};
+use crate::config::{File, InboundAction, IngressMode, NO_SIGNING_KEY};
 use crate::edge::certificate::{self, Unfit};
 use crate::edge::clock::Stamp;
 use crate::edge::control::ask;
@@ -18,7 +18,7 @@ use crate::edge::rest::authorities;
 use crate::edge::round_trip::{Broken, Route, Trip, round_trip as dial};
 use crate::wire::control::Request;
 use crate::wire::handshake::Token;
-use crate::wire::rest::{ApiError, Next, Pair};
+use crate::wire::rest::{ApiError, Next, NumberUpdate, Pair};
 
 /// A clock further off than this is worth a word…
 const CLOCK_WARN: Duration = Duration::from_secs(5);
@@ -42,7 +42,9 @@ pub(super) fn service(patient: &mut Patient) -> Vec<Finding> {
         },
         // Of what does not belong to the key, `number` speaks.
         Service::Asked {
-            answer: Ok(_) | Err(ApiError::NotFound(_) | ApiError::NotYours(_)),
+            answer:
+                Ok(_)
+                | Err(ApiError::NotFound(_) | ApiError::NotYours(_) | ApiError::NoSuchNumber { .. }),
             took,
             ..
         } => Finding::ok(format!(
@@ -68,25 +70,117 @@ pub(super) fn number(patient: &mut Patient) -> Vec<Finding> {
     let Service::Asked { answer, .. } = &patient.service else {
         return Vec::new();
     };
+    let found = patient.file.service.phone_number_id.is_none();
     match answer {
+        Ok(Pair::Wrong { listed }) => vec![Finding::fault(
+            format!("phone_number_id belongs to {listed}, but from_number is {from}"),
+            "[service]: take both from the same line of `callbox service show`, or leave \
+             phone_number_id out",
+        )],
+        Ok(_) if found => vec![Finding::ok(format!("{from} is one of the account's"))],
         Ok(Pair::Right) => vec![Finding::ok(format!(
             "{from} is the number of phone_number_id"
         ))],
-        Ok(Pair::Wrong { listed }) => vec![Finding::fault(
-            format!("phone_number_id belongs to {listed}, but from_number is {from}"),
-            "[service]: take both from the same line of the service's list of numbers",
+        Ok(Pair::Unproven) => vec![unproven(patient)],
+        Err(error @ ApiError::NoSuchNumber { .. }) => vec![Finding::told(
+            Level::Fault,
+            &error.to_string(),
+            "`callbox service show` lists the numbers",
         )],
-        Ok(Pair::Unproven) => vec![Finding::skip(format!(
-            "{from} has no calls yet that would show whether phone_number_id is its own; \
-             the first call tells"
-        ))],
         Err(ApiError::NotFound(_) | ApiError::NotYours(_)) => vec![Finding::fault(
             "the service knows no number with this phone_number_id for this key",
-            "[service] phone_number_id: copy the id again from the service's list of numbers; and \
-             base_url, if it is set, must be right",
+            "[service] phone_number_id: copy the id again from `callbox service show`, or leave \
+             it out; and base_url, if it is set, must be right",
         )],
         Err(_) => Vec::new(),
     }
+}
+
+/// Without a call to tell, the service's own list does, where it has one.
+fn unproven(patient: &Patient) -> Finding {
+    let from = &patient.file.service.from_number;
+    let Service::Asked { number, .. } = &patient.service else {
+        return Finding::skip(format!("{from}: not asked"));
+    };
+    match number.as_ref() {
+        Ok(number) if number.number == *from => {
+            Finding::ok(format!("{from} is the number of phone_number_id"))
+        }
+        Ok(number) => Finding::fault(
+            format!(
+                "phone_number_id belongs to {}, but from_number is {from}",
+                number.number
+            ),
+            "[service]: take both from the same line of `callbox service show`, or leave \
+             phone_number_id out",
+        ),
+        Err(_) => Finding::skip(format!(
+            "{from} has no calls yet that would show whether phone_number_id is its own; the \
+             first call tells"
+        )),
+    }
+}
+
+const APPLY: &str = "callbox service apply";
+
+/// Whether the service does with calls to the number what `[inbound]` says.
+pub(super) fn inbound(patient: &mut Patient) -> Vec<Finding> {
+    let file = &patient.file;
+    let takes = file.inbound.action != InboundAction::Refuse;
+    let wanted = match wanted(file) {
+        Ok(wanted) => wanted,
+        Err(why) => {
+            let fix = "see [inbound] and [service] signing_key_file";
+            return vec![Finding::told(Level::Fault, &why, fix)];
+        }
+    };
+    let Service::Asked { number, .. } = &patient.service else {
+        return Vec::new();
+    };
+    let Ok(number) = number.as_ref() else {
+        return match takes {
+            true => vec![Finding::skip(
+                "the service does not say what becomes of calls to this number",
+            )],
+            false => Vec::new(),
+        };
+    };
+    let (Some(wanted), Some(action)) = (wanted, &number.incoming_call_action) else {
+        return vec![Finding::fault(
+            "calls to this device have no secret path yet",
+            APPLY,
+        )];
+    };
+    let is = &number.number;
+    vec![match (wanted.is_done(number), takes) {
+        (true, true) => Finding::ok(format!("calls to {is} come to this device")),
+        (true, false) => Finding::ok(format!("calls to {is} are refused by the service")),
+        (false, true) => Finding::fault(
+            format!("calls to {is} do not come here: the service has {action} for them"),
+            APPLY,
+        ),
+        (false, false) => Finding::warn(
+            format!("the service has {action} for calls to {is}, and this device refuses them"),
+            format!("{APPLY}; leave it if another program takes those calls"),
+        ),
+    }]
+}
+
+/// What the configuration asks of the service; `None` when the secret path is
+/// not made yet, since nothing is made here.
+fn wanted(file: &File) -> Result<Option<NumberUpdate>, String> {
+    if file.inbound.action == InboundAction::Refuse {
+        return Ok(Some(NumberUpdate::for_inbound(None)));
+    }
+    if file.ingress()?.signing_key.is_none() {
+        return Err(NO_SIGNING_KEY.to_owned());
+    }
+    let Some(token) = file.inbound_token()? else {
+        return Ok(None);
+    };
+    Ok(Some(NumberUpdate::for_inbound(Some(
+        file.inbound_url(&token)?,
+    ))))
 }
 
 pub(super) fn clock(patient: &mut Patient) -> Vec<Finding> {

@@ -11,6 +11,11 @@
 //! machine that holds the public URL and its TLS; [`Mode::Tls`] has a
 //! certificate of its own.
 //!
+//! Two ways in ([`RouteOf`]): each call that is placed has a path of its own;
+//! calls to the device share one that stays, and so must be signed and must
+//! name an inbound call. Whether that call is wanted is the daemon's to find
+//! out.
+//!
 //! Always true: nothing is parsed before it is known to be small; a
 //! connection has [`HANDSHAKE_TIMEOUT`] in all, however slowly it trickles; no
 //! more than [`HANDSHAKES_MAX`] strangers are listened to at once, and as many
@@ -46,7 +51,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::edge::realtime;
 use crate::trace::{Counter, Trace};
-use crate::units::{AttemptId, SocketId};
+use crate::units::{self, AttemptId, CallId, SocketId};
 use crate::wire::handshake::{
     self, Context, Freshness, HEAD_MAX, Refusal, Request, Seen, SigningKey, Target, Token,
 };
@@ -55,7 +60,8 @@ pub use crowd::STAY_MIN;
 use crowd::{Crowd, Place};
 use line::Line;
 pub use line::{Stream, Upgraded};
-pub use routes::{PROBES_MAX, ROUTES_MAX, Routes};
+use routes::Missed;
+pub use routes::{PROBES_MAX, ROUTES_MAX, RouteOf, Routes};
 use tls::Certificate;
 pub use tls::{Files, TlsError, chain};
 
@@ -65,8 +71,8 @@ pub const HANDSHAKES_MAX: usize = 16;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// All the time a refusal may take, the asker's reading included.
 pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Streams let in that the daemon has not yet taken.
-pub const ACCEPTED_MAX: usize = 8;
+/// Events that the daemon has not yet taken.
+pub const EVENTS_MAX: usize = 8;
 /// Pause after the system could not accept: no descriptors left, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections the kernel may hold until they are accepted.
@@ -95,19 +101,37 @@ pub struct Config {
     pub listen: SocketAddr,
     /// With or without TLS.
     pub mode: Mode,
-    /// The service's signing key. Without one, the unguessable path is all
-    /// that tells the service from a stranger.
+    /// The service's signing key. Without one, the unguessable path of each
+    /// call is all that tells the service from a stranger, and inbound calls
+    /// are not let in at all: their path is not of one call.
     pub signing_key: Option<SigningKey>,
 }
 
 /// Unix time by the service's own clock, once that is known.
 pub type ServiceTime = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
 
+/// What happens at the door that the daemon has to know of.
+#[derive(Debug)]
+pub enum Event {
+    /// A stream was let in.
+    Accepted(Accepted),
+    /// A stream of another call came by an attempt's path and was refused. The
+    /// service runs that call all the same: it has to be hung up.
+    Stray {
+        /// Whose path it was.
+        attempt: AttemptId,
+        /// The call that should not be.
+        call: CallId,
+    },
+}
+
 /// A media stream that was let in.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The attempt whose path it came by; perhaps one that is over.
-    pub attempt: AttemptId,
+    /// The path it came by.
+    pub route: RouteOf,
+    /// What the answer asked the service for.
+    pub mode: units::Mode,
     /// Its own name.
     pub socket: SocketId,
     /// What the service says about the call.
@@ -133,6 +157,12 @@ pub enum BindError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// An inbound path is open, and no signature would be checked on it.
+    #[error(
+        "inbound calls need the service's signing key: put it in a file, and its path in \
+         [service] signing_key_file; or set [inbound] action = \"refuse\""
+    )]
+    Unsigned,
 }
 
 /// See the [module page](self).
@@ -150,7 +180,7 @@ struct Door {
     service_time: ServiceTime,
     routes: Routes,
     sockets: AtomicU32,
-    accepted: mpsc::Sender<Accepted>,
+    events: mpsc::Sender<Event>,
     /// Refusals that may be under way.
     refusals: Semaphore,
     trace: Arc<Trace>,
@@ -158,7 +188,8 @@ struct Door {
 
 impl Ingress {
     /// Listens, and reads the certificate. Streams that were let in come out
-    /// of the receiver while [`run`](Self::run) runs.
+    /// of the receiver while [`run`](Self::run) runs. An inbound path must be
+    /// in `routes` by now.
     ///
     /// # Errors
     /// The text says what to change.
@@ -167,7 +198,10 @@ impl Ingress {
         routes: Routes,
         service_time: ServiceTime,
         trace: Arc<Trace>,
-    ) -> Result<(Self, mpsc::Receiver<Accepted>), BindError> {
+    ) -> Result<(Self, mpsc::Receiver<Event>), BindError> {
+        if config.signing_key.is_none() && routes.has_inbound() {
+            return Err(BindError::Unsigned);
+        }
         let certificate = match config.mode {
             Mode::Plain => None,
             Mode::Tls(files) => Some(Mutex::new(Certificate::load(files)?)),
@@ -176,7 +210,7 @@ impl Ingress {
             address: config.listen,
             source,
         })?;
-        let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
+        let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let door = Door {
             certificate,
             signing_key: config.signing_key,
@@ -185,7 +219,7 @@ impl Ingress {
             service_time,
             routes,
             sockets: AtomicU32::new(0),
-            accepted: sender,
+            events: sender,
             refusals: Semaphore::new(HANDSHAKES_MAX),
             trace,
         };
@@ -343,20 +377,22 @@ impl Door {
 
     fn judge(&self, head: Head) -> Result<Verdict<'_>, Refusal> {
         let (request, early) = head?;
-        let token = match request.target {
+        match request.target {
             Target::Probe(token) if self.routes.take_probe(&token) => {
                 return Ok(Verdict::Probe(token, request.key));
             }
             Target::Probe(_) => return Err(Refusal::UnknownPath),
-            Target::Media(token) => token,
-        };
-        self.check_signature(&request, &token)?;
-        let attempt = self.routes.find(&token, request.context.as_ref())?;
+            Target::Media(_) | Target::Inbound(_) => {}
+        }
+        self.check_signature(&request)?;
+        let found = self.routes.find(&request.target, request.context.as_ref());
+        let (route, mode) = found.map_err(|missed| self.on_missed(missed))?;
         let key = request.key.ok_or(Refusal::NotWebSocket)?;
-        let place = self.accepted.try_reserve().map_err(|_| Refusal::Crowded)?;
+        let place = self.events.try_reserve().map_err(|_| Refusal::Crowded)?;
         let socket = SocketId(self.sockets.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(Verdict::Stream(Welcome {
-            attempt,
+            route,
+            mode,
             socket,
             context: request.context,
             key,
@@ -365,9 +401,29 @@ impl Door {
         }))
     }
 
-    fn check_signature(&self, request: &Request, token: &Token) -> Result<(), Refusal> {
+    fn on_missed(&self, missed: Missed) -> Refusal {
+        match missed {
+            Missed::Refused(refusal) => refusal,
+            Missed::Stray { attempt, call } => {
+                // The service may come again where there is no room now.
+                if self
+                    .events
+                    .try_send(Event::Stray { attempt, call })
+                    .is_err()
+                {
+                    self.trace.count(Counter::EventsDropped);
+                }
+                Refusal::OtherCall
+            }
+        }
+    }
+
+    fn check_signature(&self, request: &Request) -> Result<(), Refusal> {
         let Some(key) = &self.signing_key else {
-            return Ok(());
+            return match request.target {
+                Target::Inbound(_) => Err(Refusal::Forged),
+                Target::Media(_) | Target::Probe(_) => Ok(()),
+            };
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = request.signed.as_ref();
@@ -385,7 +441,7 @@ impl Door {
             }
             Err(refusal) => {
                 // Only the service knows the path, so it is our key that is wrong.
-                if self.routes.find(token, None).is_ok() {
+                if self.routes.knows(&request.target) {
                     tracing::warn!(
                         %refusal,
                         "the media stream of a call was refused: check that signing_key is the \
@@ -450,24 +506,27 @@ enum Verdict<'a> {
 
 /// A stream that is let in as soon as it has its answer.
 struct Welcome<'a> {
-    attempt: AttemptId,
+    route: RouteOf,
+    mode: units::Mode,
     socket: SocketId,
     context: Option<Context>,
     key: String,
     early: Vec<u8>,
-    place: mpsc::Permit<'a, Accepted>,
+    place: mpsc::Permit<'a, Event>,
 }
 
 impl Welcome<'_> {
     async fn open(self, mut stream: Stream) -> io::Result<()> {
-        stream.write_all(&handshake::accept(&self.key)).await?;
+        let answer = handshake::accept(&self.key, self.mode);
+        stream.write_all(&answer).await?;
         stream.flush().await?;
-        self.place.send(Accepted {
-            attempt: self.attempt,
+        self.place.send(Event::Accepted(Accepted {
+            route: self.route,
+            mode: self.mode,
             socket: self.socket,
             context: self.context,
             upgraded: Upgraded::detach(stream, self.early)?,
-        });
+        }));
         Ok(())
     }
 }
@@ -478,7 +537,8 @@ async fn answer_probe(mut stream: Stream, token: Token, key: Option<String>) -> 
         stream.write_all(&handshake::echo(&token)).await?;
         return stream.shutdown().await;
     };
-    stream.write_all(&handshake::accept(&key)).await?;
+    let answer = handshake::accept(&key, units::Mode::default());
+    stream.write_all(&answer).await?;
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
     let sent = async {
         socket.send(Message::text(token.as_str())).await?;

@@ -260,7 +260,7 @@ fn a_full_table_refuses_instead_of_forgetting() {
 /// The example of RFC 6455 §1.3.
 #[test]
 fn the_answer_holds_the_digest_and_asks_for_raw_sound() {
-    let answer = String::from_utf8(accept(KEY)).unwrap();
+    let answer = String::from_utf8(accept(KEY, Mode::default())).unwrap();
     assert!(answer.starts_with("HTTP/1.1 101 "));
     assert!(answer.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     assert!(answer.contains("\r\nX-Use-Inkbox-Text-To-Speech: false\r\n"));

@@ -80,6 +80,16 @@ pub struct NumberUpdate {
 }
 
 impl NumberUpdate {
+    /// Calls come to a device that listens at `url`; without one none are taken.
+    #[must_use]
+    pub fn for_inbound(url: Option<WsUrl>) -> Self {
+        let action = match url {
+            Some(_) => IncomingAction::AutoAccept,
+            None => IncomingAction::AutoReject,
+        };
+        Self { action, url }
+    }
+
     /// The JSON that goes on the wire.
     #[must_use]
     pub fn to_body(&self) -> Vec<u8> {

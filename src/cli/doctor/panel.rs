@@ -1,0 +1,139 @@
+//! What a visitor has before the eyes and ears: doors, hours, prompts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::Patient;
+use super::device::private;
+use super::report::{Finding, Level};
+use crate::audio::prompt::Cue;
+use crate::config::Door;
+use crate::edge::clock::Stamp;
+use crate::edge::zone::Zone;
+
+/// Whether each door can be opened, and by nobody who reads a file.
+pub(super) fn doors(patient: &mut Patient) -> Vec<Finding> {
+    let by_systemd = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+    let given = |door: &Door| door.code.is_some() || door.code_file.is_some();
+    let doors = &patient.file.doors;
+    if doors.is_empty() {
+        return Vec::new();
+    }
+    let all_given = doors.iter().all(given);
+    match patient.file.doors() {
+        Err(_) if !all_given && patient.runs() && !by_systemd => vec![Finding::skip(
+            "the service manager hands the codes to the running callbox; they are not seen from \
+             here",
+        )],
+        Err(why) => vec![Finding::told(
+            Level::Fault,
+            &why,
+            "write the code into a file, and its path into code_file",
+        )],
+        Ok(_) => doors
+            .iter()
+            .map(|door| secrecy(door, &patient.path))
+            .collect(),
+    }
+}
+
+/// Who besides callbox may read a door's code.
+fn secrecy(door: &Door, config: &Path) -> Finding {
+    let name = format!("code of {}", door.name);
+    match (&door.code_file, &door.code) {
+        (Some(path), _) => private(&name, path),
+        (None, Some(_)) => private(&format!("{name} in"), config),
+        (None, None) if door.words.is_empty() => {
+            Finding::ok(format!("{name}: handed over by the service manager"))
+        }
+        (None, None) => Finding::ok(format!("{}: opened by words", door.name)),
+    }
+}
+
+/// Whether night, quiet and schedules are judged by the right clock, and
+/// whether somebody is called at any time.
+pub(super) fn hours(patient: &mut Patient) -> Vec<Finding> {
+    let file = &patient.file;
+    let clock = &file.clock;
+    let mut found = Vec::new();
+    for button in &file.buttons {
+        if let Some((day, at)) = file.gap(button) {
+            found.push(Finding::warn(
+                format!("{} calls nobody on {day:?} at {at}", button.name),
+                "add a [[button.target]] with when = \"always\", unless that is meant",
+            ));
+        }
+    }
+    let by_hours = (file.buttons.iter()).any(|b| !b.targets.is_empty());
+    let by_clock =
+        (file.buttons.iter()).any(|b| b.say.as_ref().is_some_and(crate::config::Text::names_time));
+    let used = by_hours || by_clock || clock.quiet.is_some() || !file.schedules.is_empty();
+    if !used && clock.timezone.is_none() {
+        return found;
+    }
+    found.push(match file.timezone() {
+        Err(why) => Finding::told(Level::Fault, &why, "[hours] timezone: name another"),
+        Ok(_) if clock.timezone.is_none() && !Zone::system_is_set() => Finding::warn(
+            "this machine has no time zone, so all hours are taken as UTC",
+            "[hours] timezone = \"Europe/Berlin\", or timedatectl set-timezone Europe/Berlin",
+        ),
+        Ok(zone) => {
+            let mut what = format!("it is {} here", zone.local(Stamp::system()));
+            let named = [("night", &clock.night), ("quiet", &clock.quiet)];
+            for (name, hours) in named {
+                if let Some(hours) = hours {
+                    _ = write!(what, "; {name} is {hours}");
+                }
+            }
+            Finding::ok(what)
+        }
+    });
+    found
+}
+
+/// Which of the installer's sounds are there, under names that are known.
+pub(super) fn prompts(patient: &mut Patient) -> Vec<Finding> {
+    let Some(folder) = &patient.file.prompts.folder else {
+        return Vec::new();
+    };
+    let shown = folder.display();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(why) => {
+            return vec![Finding::fault(
+                format!("{shown}: {why}"),
+                "[prompts] folder: name the folder of the WAV files, which callbox's user may read",
+            )];
+        }
+    };
+    let known: Vec<String> = Cue::all()
+        .map(|cue| format!("{}.wav", cue.name()))
+        .collect();
+    let (mut good, mut found) = (Vec::new(), Vec::new());
+    let names = entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".wav")).collect();
+    names.sort();
+    for name in names {
+        match std::fs::File::open(folder.join(&name)) {
+            Err(why) => found.push(Finding::fault(
+                format!("{shown}/{name}: {why}"),
+                "see that callbox's user may read it",
+            )),
+            Ok(_) if known.contains(&name) => good.push(name),
+            Ok(_) => found.push(Finding::warn(
+                format!("{shown}/{name} is heard nowhere"),
+                format!("name it as one of {}", known.join(", ")),
+            )),
+        }
+    }
+    found.push(match good.is_empty() {
+        false => Finding::ok(format!("{shown}: {}", good.join(", "))),
+        true => Finding::warn(
+            format!("{shown} holds no sound of callbox's"),
+            format!("name the files {}", known.join(", ")),
+        ),
+    });
+    found
+}
