@@ -6,6 +6,8 @@ use crate::edge::store::{Direction, Row};
 
 /// Characters of a label; the rest is cut.
 const TEXT_MAX: usize = 32;
+/// Characters of a door's name.
+const NAME_MAX: usize = 20;
 /// The shortest time that is drawn.
 const LENGTH_MIN_MS: u32 = 1_000;
 /// A note this near to a milestone of the same name says the same.
@@ -46,13 +48,16 @@ pub(super) fn milestones(call: &Call<'_>) -> Vec<Mark> {
         let text = text.to_owned();
         at_ms.map(|at_ms| Mark { at_ms, text })
     });
-    let openings = call.openings.iter().map(|opening| Mark {
-        at_ms: opening.after_ms,
-        text: format!(
-            "door {} opened by {}",
-            u16::from(opening.door) + 1,
-            opening.by.as_str()
-        ),
+    let openings = call.openings.iter().map(|opening| {
+        let name = call.doors.get(usize::from(opening.door));
+        let name = match name {
+            Some(name) => clip(name, NAME_MAX),
+            None => format!("door {}", opening.door),
+        };
+        Mark {
+            at_ms: opening.after_ms,
+            text: format!("{name} opened by {}", opening.by.as_str()),
+        }
     });
     let mut marks: Vec<_> = stations.chain(openings).collect();
     marks.sort_by_key(|mark| mark.at_ms);

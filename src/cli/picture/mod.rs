@@ -38,6 +38,10 @@ pub struct Call<'a> {
     pub openings: &'a [Opening],
     /// The course of the sound, where it was kept.
     pub timeline: Option<&'a Timeline>,
+    /// When the press was, in words.
+    pub date: Option<&'a str>,
+    /// Names of the doors, in the order of the configuration.
+    pub doors: &'a [String],
     /// Whether the telephone number is shown whole.
     pub numbers: bool,
 }
@@ -90,15 +94,7 @@ fn title(call: &Call<'_>) -> String {
         (Some(number), false) => number.to_string(),
         (None, _) => "an unknown number".to_owned(),
     };
-    let date = row.pressed_at.map(|at| {
-        let at = at.to_string().replace('T', " ");
-        let whole = at.split('.').next().unwrap_or_default();
-        let doubt = match row.clock_trusted {
-            Some(false) => ", by an unconfirmed clock",
-            _ => "",
-        };
-        format!(" on {} UTC{doubt}", whole.trim_end_matches('Z'))
-    });
+    let date = call.date.map(|date| format!(" on {date}"));
     let outcome = row.outcome();
     format!(
         "{way} {number}{}: {}",
