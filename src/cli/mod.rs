@@ -110,7 +110,7 @@ fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
         store: &file.store(),
         buttons: &names(&mut file.buttons.iter().map(|button| &button.name)),
         doors: &names(&mut file.doors.iter().map(|door| &door.name)),
-        now: jiff::Timestamp::now().to_zoned(file.timezone()?),
+        now: jiff::Timestamp::now().to_zoned(file.timezone()?.into()),
         width: text::terminal_width(&stdout),
         pause: &mut || !realtime::reader_leaves(&stdout, calls::LOOK_EVERY),
     };

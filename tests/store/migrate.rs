@@ -174,7 +174,7 @@ fn a_kill_while_migrating_leaves_one_or_the_other() {
         assert!(opened.troubles.is_empty(), "{:?}", opened.troubles);
         std::process::exit(0);
     }
-    let kills: u32 = std::env::var("CALLBOX_KILLS").map_or(15, |text| text.parse().unwrap());
+    let kills: u32 = std::env::var("CALLBOX_KILLS").map_or(10, |text| text.parse().unwrap());
     let (mut old, mut new) = (0, 0);
     for kill in 0..kills {
         let folder = Folder::new();

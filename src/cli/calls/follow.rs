@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::export::Exported;
-use super::list::{COLUMNS, cells, columns, headings, which_try};
+use super::list::{cells, columns, headings, usual_columns, which_try};
 use super::table::Layout;
 use super::{Failure, List, Surroundings};
 use crate::edge::store::{Reader, Row};
@@ -86,7 +86,7 @@ impl Lines {
         let first: Vec<_> = first
             .map(|row| cells(row, &manner, which_try(row)))
             .collect();
-        let layout = Layout::fit(&COLUMNS, &first, true, around.width);
+        let layout = Layout::fit(&usual_columns(list.numbers), &first, true, around.width);
         writeln!(out, "{}", layout.line(&headings(&manner)))?;
         Ok(Self::Table(layout, list.numbers))
     }

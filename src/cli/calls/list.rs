@@ -11,7 +11,7 @@ use crate::edge::clock::Stamp;
 use crate::edge::store::{Direction, Filter, Reader, Row};
 use crate::units::E164;
 
-pub(super) const COLUMNS: [Column; 8] = {
+const COLUMNS: [Column; 8] = {
     const fn column(name: &'static str, usual: usize, rank: u8) -> Column {
         Column { name, usual, rank }
     }
@@ -23,9 +23,12 @@ pub(super) const COLUMNS: [Column; 8] = {
         column("TRY", 5, 5),
         column("OUTCOME", 11, 0),
         column("TALK", 5, 3),
-        column("WHY", 12, 1),
+        column("WHY", 11, 1),
     ]
 };
+
+/// Cells of a whole number with what stands before it.
+const WHOLE_NUMBER: usize = "from +123456789012345".len();
 
 /// Cells of a button's name; more would leave no room for the rest.
 const NAME_MAX: usize = 12;
@@ -96,10 +99,19 @@ fn none_left(filter: &Filter, offset: u32) -> &'static str {
 /// The headings; times are those of the device's place.
 pub(super) fn headings(manner: &Manner<'_>) -> [&'static str; 8] {
     let mut names = COLUMNS.map(|column| column.name);
-    if manner.zone.iana_name() == Some("UTC") {
+    if matches!(manner.zone.iana_name(), Some("UTC" | "Etc/UTC")) {
         names[1] = "PRESSED (UTC)";
     }
     names
+}
+
+/// The columns, with room for lines that are not known yet.
+pub(super) fn usual_columns(numbers: bool) -> [Column; 8] {
+    let mut columns = COLUMNS;
+    if numbers {
+        columns[3].usual = WHOLE_NUMBER;
+    }
+    columns
 }
 
 /// How many attempts of each press are listed.
@@ -138,7 +150,7 @@ pub(super) fn which_try(row: &Row) -> String {
     }
 }
 
-/// The cells of `row` below [`COLUMNS`].
+/// The cells of `row` below the headings.
 pub(super) fn cells(row: &Row, manner: &Manner<'_>, which_try: String) -> [String; 8] {
     let words = |text: &Option<String>| text.as_deref().map(harmless);
     let reasons = [
