@@ -181,11 +181,7 @@ impl File {
     /// # Errors
     /// The public URL is too long for it.
     pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
-        let url = format!(
-            "{}/inbound/{}",
-            self.ingress.public_url.as_str(),
-            token.as_str()
-        );
+        let url = self.ingress.public_url.as_str().to_owned() + &token.inbound_path();
         WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 
