@@ -68,6 +68,9 @@ counters! {
     UnknownOutcomes = "unknown_outcomes",
     /// Calls found up at start and ended.
     OrphansEnded = "orphans_ended",
+    /// Inbound streams that were not let in: unknown to the service, from
+    /// somebody who is not on the list, in quiet hours, too many at once.
+    InboundTurnedAway = "inbound_turned_away",
     /// Calls whose end was never confirmed within the bound.
     CallsGivenUp = "calls_given_up",
     /// Requests of the call machine that nobody answered in time.

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use jiff::civil::Weekday;
-use jiff::tz::TimeZone;
 
 use super::button::{Action, Kind};
 use super::door::Code;
 use super::file::{File, InboundAction, IngressMode};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
-use crate::daemon::{Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target};
+use crate::daemon::{
+    Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target, Volume,
+};
 use crate::edge::gpio::{ButtonLine, OutputLine};
+use crate::edge::zone::Zone;
 use crate::edge::{alsa, ingress, rest, store};
 use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
@@ -60,9 +62,10 @@ impl File {
             place: self.place.name.trim().to_owned(),
             quiet: self.clock.quiet.clone().unwrap_or_else(Hours::never),
             timezone: self.timezone()?,
-            prompts: self.prompts.folder.clone(),
-            volume_step_db: self.sound.volume_step_db as i8,
-            volume_steps: self.sound.volume_steps as i8,
+            volume: Volume {
+                step_db: self.sound.volume_step_db as i8,
+                steps: self.sound.volume_steps as i8,
+            },
             byte_order: self.sound.l16_byte_order,
         })
     }
@@ -194,16 +197,11 @@ impl File {
     ///
     /// # Errors
     /// This machine does not know it.
-    pub fn timezone(&self) -> Result<TimeZone, String> {
-        let Some(name) = &self.clock.timezone else {
-            return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC));
-        };
-        TimeZone::get(name).map_err(|_| {
-            format!(
-                "[hours] timezone: this machine knows no {name}; `timedatectl list-timezones` \
-                 shows those it knows, and the package tzdata brings them"
-            )
-        })
+    pub fn timezone(&self) -> Result<Zone, String> {
+        match &self.clock.timezone {
+            Some(name) => Zone::named(name).map_err(|e| format!("[hours] timezone: {e}")),
+            None => Ok(Zone::system()),
+        }
     }
 
     /// The service's settings.

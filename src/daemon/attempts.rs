@@ -6,18 +6,18 @@
 //! the oldest attempt is forgotten when a 65th begins.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::audio::{self, Stats};
-use crate::call::{Cleared, Ended, Limit, Record, Report, Snapshot, Used};
+use crate::call::{self, Cleared, Ended, Limit, Record, Report, Snapshot, Used};
 use crate::edge::card;
 use crate::edge::clock::{HoldOff, Reading, Stamp};
 use crate::edge::ingress::ROUTES_MAX;
-use crate::edge::store::{Reconciled, Row};
-use crate::units::{AttemptId, E164};
+use crate::edge::store::{Direction, Kind, LINES_MAX, Outcome, Reconciled, Row};
+use crate::units::{AttemptId, ButtonId, E164, Encoding, Mode, SocketId};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
 
@@ -38,6 +38,8 @@ pub(super) struct Facts {
 #[derive(Debug)]
 struct Attempt {
     id: AttemptId,
+    /// What it began with: everything is timed from here.
+    began: Option<Instant>,
     url: Option<WsUrl>,
     /// The row as last written.
     row: Row,
@@ -45,8 +47,12 @@ struct Attempt {
     sound_before: Option<(audio::Snapshot, u64)>,
     /// The call was over when the figures were last taken.
     sound_is_final: bool,
+    /// The socket that was attached last.
+    socket: Option<SocketId>,
     /// Streams attached.
     streams: u32,
+    /// Lines of the transcript so far.
+    lines: u16,
     /// Packets that were too old to be sent.
     stale: u32,
     /// For three seconds nothing of the visitor went out.
@@ -59,14 +65,7 @@ pub(super) struct Attempts(VecDeque<Attempt>);
 
 impl Attempts {
     /// A request is about to go out.
-    pub(super) fn open(
-        &mut self,
-        id: AttemptId,
-        token: &Token,
-        url: &WsUrl,
-        from: &E164,
-        to: &E164,
-    ) {
+    pub(super) fn open(&mut self, id: AttemptId, token: &Token, url: &WsUrl) {
         if self.find(id).is_none() {
             self.push(id, Row::new(token.as_str()));
         }
@@ -75,8 +74,6 @@ impl Attempts {
         };
         attempt.url = Some(url.clone());
         attempt.row.client_websocket_url = Some(url.as_str().to_owned());
-        attempt.row.from_number = Some(from.clone());
-        attempt.row.to_number = Some(to.clone());
     }
 
     /// The token of an attempt whose record was begun before its request: the
@@ -91,11 +88,14 @@ impl Attempts {
         }
         self.0.push_back(Attempt {
             id,
+            began: None,
             url: None,
             row,
             sound_before: None,
             sound_is_final: false,
+            socket: None,
             streams: 0,
+            lines: 0,
             stale: 0,
             unheard: false,
         });
@@ -121,14 +121,74 @@ impl Attempts {
         }
     }
 
-    /// A stream carries the attempt's sound from now on.
-    pub(super) fn attached(&mut self, id: AttemptId, stats: &Stats, card: &card::Stats) {
+    /// A stream carries the attempt's sound, or words, from now on.
+    pub(super) fn attached(
+        &mut self,
+        id: AttemptId,
+        socket: SocketId,
+        mode: Mode,
+        stats: &Stats,
+        card: &card::Stats,
+    ) {
         if let Some(attempt) = self.find(id) {
             attempt.streams += 1;
+            attempt.socket = Some(socket);
+            attempt.row.use_inkbox_tts = Some(mode.tts);
+            attempt.row.use_inkbox_stt = Some(mode.stt);
             attempt
                 .sound_before
                 .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
         }
+    }
+
+    /// How the packets of this socket are written.
+    pub(super) fn encoding(&mut self, socket: SocketId, encoding: Encoding) {
+        let attempt = self.0.iter_mut().find(|a| a.socket == Some(socket));
+        if let Some(attempt) = attempt {
+            attempt.row.codec = Some(encoding.to_string());
+        }
+    }
+
+    /// The button that began the attempt.
+    pub(super) fn button(&self, id: AttemptId) -> Option<ButtonId> {
+        self.by_id(id)?.row.button.map(ButtonId)
+    }
+
+    /// Whether somebody called the device.
+    pub(super) fn is_inbound(&self, id: AttemptId) -> bool {
+        let attempt = self.by_id(id);
+        attempt.is_some_and(|a| a.row.direction == Some(Direction::Inbound))
+    }
+
+    /// What is about to be said to the callee.
+    pub(super) fn said(&mut self, id: AttemptId, text: &str) {
+        if let Some(attempt) = self.find(id) {
+            attempt.row.said = Some(text.to_owned());
+        }
+    }
+
+    /// What was said last.
+    pub(super) fn what_was_said(&self, id: AttemptId) -> Option<String> {
+        self.by_id(id)?.row.said.clone()
+    }
+
+    /// The row as last written, and the time since it began.
+    pub(super) fn present(&self, id: AttemptId) -> Option<(&Row, u32)> {
+        let attempt = self.by_id(id)?;
+        Some((&attempt.row, whole_ms(attempt.began?.elapsed())))
+    }
+
+    /// The place, time and token for one more line of the transcript, while
+    /// there is room.
+    pub(super) fn next_line(&mut self, id: AttemptId) -> Option<(u16, u32, String)> {
+        let attempt = self.find(id)?;
+        let n = attempt.lines;
+        if n >= LINES_MAX {
+            return None;
+        }
+        attempt.lines += 1;
+        let at = whole_ms(attempt.began?.elapsed());
+        Some((n, at, attempt.row.token.clone()))
     }
 
     /// The visitor was not heard in the present call.
@@ -154,6 +214,7 @@ impl Attempts {
     pub(super) fn row(
         &mut self,
         record: &Record,
+        (from, to): (Option<E164>, Option<E164>),
         now: Reading,
         stats: &Stats,
         card: &card::Stats,
@@ -166,9 +227,15 @@ impl Attempts {
             let row = Row::new(Token::from_random(bytes).as_str());
             self.push(record.attempt, row);
         }
+        let press = self.by_id(record.press).map(|a| a.row.token.clone());
         let Some(attempt) = self.find(record.attempt) else {
             unreachable!("it was pushed just now")
         };
+        attempt.began = Some(record.pressed);
+        attempt.row.press = press;
+        attempt.row.from_number = from;
+        attempt.row.to_number = to;
+        write_plan(&mut attempt.row, record);
         write_times(&mut attempt.row, record, now);
         write_outcome(&mut attempt.row, record);
         if attempt.unheard {
@@ -176,6 +243,10 @@ impl Attempts {
         }
         attempt.write_sound(record, stats, card);
         attempt.row.clone()
+    }
+
+    fn by_id(&self, id: AttemptId) -> Option<&Attempt> {
+        self.0.iter().find(|a| a.id == id)
     }
 
     fn find(&mut self, id: AttemptId) -> Option<&mut Attempt> {
@@ -196,7 +267,6 @@ impl Attempt {
         let sound = stats.snapshot().since(before);
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let row = &mut self.row;
-        row.codec = Some("PCMU/8000".to_owned());
         row.delay_p50_ms = sound.delays.percentile(0.50);
         row.delay_p95_ms = sound.delays.percentile(0.95);
         row.delay_p99_ms = sound.delays.percentile(0.99);
@@ -217,6 +287,24 @@ fn xruns(card: &card::Stats) -> u64 {
     card.microphone.xruns() + card.speaker.xruns()
 }
 
+/// Which call it is: of which press, to whom, what for.
+fn write_plan(row: &mut Row, record: &Record) {
+    row.direction = Some(match record.direction {
+        call::Direction::Outbound => Direction::Outbound,
+        call::Direction::Inbound => Direction::Inbound,
+    });
+    row.kind = Some(match record.kind {
+        call::Kind::Talk => Kind::Talk,
+        call::Kind::Announce { .. } => Kind::Announce,
+    });
+    row.button = record.button.map(|b| b.0);
+    if record.button.is_some() {
+        row.target = Some(record.target);
+        row.position = Some(record.position);
+        row.cycle = Some(record.cycle);
+    }
+}
+
 fn write_times(row: &mut Row, record: &Record, now: Reading) {
     let pressed = match row.pressed_at {
         // Derived anew it would move by a millisecond with each write.
@@ -225,7 +313,6 @@ fn write_times(row: &mut Row, record: &Record, now: Reading) {
     };
     let at = |after: Option<Duration>| after.map(|after| pressed.plus(after));
     let ms = |after: Option<Duration>| after.map(whole_ms);
-    row.button = record.button.map(|b| b.0);
     row.clock_trusted = Some(now.trusted);
     row.pressed_at = Some(pressed);
     (row.sent_at, row.sent_after_ms) = (at(record.sent), ms(record.sent));
@@ -233,6 +320,8 @@ fn write_times(row: &mut Row, record: &Record, now: Reading) {
     (row.ringing_at, row.ringing_after_ms) = (at(record.ringing), ms(record.ringing));
     (row.stream_at, row.stream_after_ms) = (at(record.streamed), ms(record.streamed));
     (row.answered_at, row.answered_after_ms) = (at(record.answered), ms(record.answered));
+    (row.confirmed_at, row.confirmed_after_ms) = (at(record.confirmed), ms(record.confirmed));
+    (row.joined_at, row.joined_after_ms) = (at(record.joined), ms(record.joined));
     (row.ended_at, row.ended_after_ms) = (at(record.over), ms(record.over));
     row.talk_ms = record
         .over
@@ -248,6 +337,15 @@ fn write_outcome(row: &mut Row, record: &Record) {
     row.call_id.clone_from(&record.call);
     write_report(row, record.report);
     row.local_reason = record.ended.map(reason);
+    row.outcome = record.ended.map(|ended| outcome(ended, record));
+    if record.over.is_some() {
+        row.digits = Some(record.digits);
+        let openings = record.openings.len() as u32;
+        row.openings = Some(openings.saturating_add(record.more_openings));
+    }
+    if matches!(record.kind, call::Kind::Announce { .. }) {
+        row.spoken = Some(record.spoken);
+    }
     row.calls_remaining = record.remaining.map(|r| i64::from(r.calls));
     row.one_way = record.streamed.map(|_| record.one_way > 0);
     row.closed = Some(record.closed.is_some());
@@ -296,6 +394,24 @@ pub(super) fn cleared(row: &Row, how: Cleared, report: Option<Report>) -> Row {
     change.local_reason = row.local_reason.is_none().then(|| word.to_owned());
     change.closed = Some(true);
     change
+}
+
+/// The end of an attempt, in one word.
+fn outcome(ended: Ended, record: &Record) -> Outcome {
+    match ended {
+        Ended::Announced => Outcome::Announced,
+        Ended::NotConfirmed => Outcome::Unconfirmed,
+        Ended::Voicemail => Outcome::Voicemail,
+        Ended::Limited(_) | Ended::LineBusy | Ended::NoNumber => Outcome::Limited,
+        Ended::Refused(_) => Outcome::Refused,
+        Ended::NotFound => Outcome::Unknown,
+        Ended::Rejected | Ended::TurnedAway => Outcome::Rejected,
+        Ended::NoStream | Ended::Unsupported | Ended::NotSpoken => Outcome::Failed,
+        _ if record.joined.is_some() => Outcome::Answered,
+        Ended::NotAnswered => Outcome::Unanswered,
+        Ended::Cancelled | Ended::CancelledByService | Ended::Shutdown => Outcome::Cancelled,
+        _ => Outcome::Failed,
+    }
 }
 
 /// The end of an attempt, in words for the record.

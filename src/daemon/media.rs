@@ -3,6 +3,7 @@
 //!
 //! Nothing here waits for a disk, a TLS handshake or the daemon's loop.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +68,16 @@ pub(super) enum PanelState {
     Works,
     /// They are not, and why; they are tried again.
     Broken(String),
+}
+
+impl fmt::Display for PanelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opening => f.write_str("its lines are being opened"),
+            Self::Works => f.write_str("works"),
+            Self::Broken(why) => write!(f, "does not work: {why}"),
+        }
+    }
 }
 
 /// The way to the media runtime. Dropping it ends the runtime.

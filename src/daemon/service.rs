@@ -6,7 +6,7 @@
 use crate::call::{HangUpAnswer, Input, Look, Reason, Refusal, Remaining, Report, Status};
 use crate::edge::rest::Rest;
 use crate::edge::store::Row;
-use crate::units::{AttemptId, CallId, E164};
+use crate::units::{AttemptId, CallId, E164, SocketId};
 use crate::wire::rest::{
     ApiError, Call, CallPage, CallStatus, HangupReason, ListQuery, PlaceOutcome, PlaceRequest,
     Placed, WsUrl, place_outcome,
@@ -27,6 +27,12 @@ pub(super) enum Answered {
         attempt: AttemptId,
         facts: Facts,
         input: Input,
+    },
+    /// What the service says of the call that an inbound stream names.
+    Confirmed {
+        socket: SocketId,
+        call: CallId,
+        answer: Result<Box<Call>, ApiError>,
     },
     /// The newest calls at the service.
     Listed(CallPage),
@@ -150,6 +156,15 @@ pub(super) async fn get(rest: Rest, attempt: AttemptId, call: CallId) -> Answere
             Input::StatusFailed { attempt }
         }
     })
+}
+
+pub(super) async fn confirm(rest: Rest, socket: SocketId, call: CallId) -> Answered {
+    let answer = rest.get(&call).await.map(Box::new);
+    Answered::Confirmed {
+        socket,
+        call,
+        answer,
+    }
 }
 
 pub(super) async fn hang_up(rest: Rest, attempt: AttemptId, call: CallId) -> Answered {

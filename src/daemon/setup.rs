@@ -1,13 +1,138 @@
-//! What the daemon is told about buttons, doors, schedules and calls to the
-//! device before it starts: plain values, checked by `config`.
+//! What the daemon is told before it starts, and how it tells of what happens:
+//! plain values, checked by `config`.
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Weekday;
+use tokio::sync::mpsc;
 
+use crate::audio;
+use crate::audio::engine::Ports;
+use crate::call::{self, Phase};
 use crate::config::{Action, Days, Hours, Text, TimeOfDay};
-use crate::units::{ButtonId, Digit, E164, Mode};
+use crate::edge::card::Running;
+use crate::edge::realtime::Wake;
+use crate::edge::store::{self, Row};
+use crate::edge::zone::Zone;
+use crate::edge::{ingress, rest};
+use crate::panel;
+use crate::trace::Trace;
+use crate::units::{ButtonId, ByteOrder, Digit, E164, Mode};
 use crate::wire::handshake::Token;
+use crate::wire::rest::WsUrl;
+
+/// Notices that wait for whoever watches; what is more is not told.
+const NOTICES: usize = 256;
+
+/// Where the control socket is and whose.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Its path.
+    pub socket: PathBuf,
+    /// The group that may use it.
+    pub group: Option<String>,
+}
+
+/// Everything a device needs to know before it starts.
+#[derive(Debug)]
+pub struct Setup {
+    /// The buttons, in the order of their ids.
+    pub buttons: Vec<Button>,
+    /// The number that calls.
+    pub from: E164,
+    /// What the service dials, without an attempt's path.
+    pub public_url: WsUrl,
+    /// The service.
+    pub rest: rest::Config,
+    /// The way in.
+    pub ingress: ingress::Config,
+    /// How a call goes.
+    pub call: call::Config,
+    /// How it sounds.
+    pub audio: audio::Config,
+    /// How presses are told from noise.
+    pub panel: panel::Config,
+    /// The records.
+    pub store: store::Config,
+    /// The control socket; `None` for a device without one.
+    pub control: Option<Control>,
+    /// The doors, in the order of their relays.
+    pub doors: Vec<Door>,
+    /// Announcements at set times.
+    pub schedules: Vec<Schedule>,
+    /// Calls to the device; `None`: they are refused.
+    pub inbound: Option<Inbound>,
+    /// What stands for `{place}` in texts.
+    pub place: String,
+    /// When nothing chimes, and calls to the device are refused.
+    pub quiet: Hours,
+    /// The zone of all hours and schedules.
+    pub timezone: Zone,
+    /// What the volume buttons do.
+    pub volume: Volume,
+    /// Which byte of a sample comes first, where the service sends L16.
+    pub byte_order: ByteOrder,
+}
+
+/// What the device is plugged into: a real panel and card, or the demo's.
+pub struct Hardware<F> {
+    /// Buttons and lamp.
+    pub face: F,
+    /// Starts microphone and speaker around an engine with these ports.
+    pub sound: StartSound,
+}
+
+/// Starts a card: settings and ports for the engine, the wake-up for packets,
+/// the counters.
+pub type StartSound =
+    Box<dyn FnOnce(&audio::Config, Ports, Arc<Wake>, Arc<Trace>) -> io::Result<Running>>;
+
+/// What happens, for whoever watches: the demo.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// Ready for a press: the panel's lines are open, or it was said why not.
+    Ready,
+    /// A button counted.
+    Pressed(ButtonId),
+    /// What the visitor is shown changed.
+    Phase(Phase),
+    /// The record of an attempt, as far as it is known.
+    Record(Box<Row>),
+    /// The service's own account of an attempt, by its token, went into the store.
+    Reconciled(String),
+}
+
+/// Why a device does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread, a runtime or a socket could not be made.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The service's settings are of no use.
+    #[error("{0}")]
+    Rest(#[from] rest::SetupError),
+    /// The way in cannot be opened.
+    #[error("{0}")]
+    Ingress(#[from] ingress::BindError),
+}
+
+/// A channel for [`run`]'s notices.
+#[must_use]
+pub fn notices() -> (mpsc::Sender<Notice>, mpsc::Receiver<Notice>) {
+    mpsc::channel(NOTICES)
+}
+
+/// What the volume buttons do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Volume {
+    /// Decibels of one press.
+    pub step_db: i8,
+    /// Steps a visitor may go, up and down.
+    pub steps: i8,
+}
 
 /// A button, as the call needs to know it.
 #[derive(Debug, Clone)]

@@ -59,6 +59,8 @@ impl Daemon {
                 "skipped_ms": sound.skipped_ms,
                 "drift_ppm": sound.drift_ppm.round(),
             },
+            "panel": self.media.panel().borrow().to_string(),
+            "quiet": self.hushed,
             "records": store.in_memory.map_or("on disk".to_owned(), |why| format!("in memory only: {why}")),
             "records_waiting": self.held.len(),
             "counters": self.counters(),

@@ -9,18 +9,20 @@
 //! rules of time zones are the system's (Debian package `tzdata`); summer time
 //! is theirs.
 //!
-//! Always true: a minute of the day lies in 0 .. 1440, a day of the week in
-//! 0 .. 7 from Monday.
+//! Always true: a minute of the day lies in 0 .. 1440.
 //!
 //! Thread: control runtime. `named` and `system` read files.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Weekday};
+use jiff::tz::{Offset, TimeZone};
 
 use super::clock::Stamp;
 
 /// A time zone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
 
 /// A name that is no time zone here.
@@ -36,9 +38,11 @@ pub struct NoZone(pub String);
 pub struct Local {
     /// Minutes since midnight.
     pub minute: u16,
-    /// Day of the week, 0 is Monday.
-    pub weekday: u8,
-    date: jiff::civil::Date,
+    /// Day of the week.
+    pub weekday: Weekday,
+    date: Date,
+    /// How far the zone is ahead of UTC.
+    offset: Offset,
 }
 
 impl Zone {
@@ -57,17 +61,24 @@ impl Zone {
         Ok(Self(zone))
     }
 
+    /// Whether the machine has a zone of its own.
+    #[must_use]
+    pub fn system_is_set() -> bool {
+        TimeZone::try_system().is_ok()
+    }
+
     /// What the clock shows at `stamp`.
     #[must_use]
     pub fn local(&self, stamp: Stamp) -> Local {
         // A stamp is always within a calendar.
         let time = Timestamp::from_millisecond(stamp.unix_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
-        let local = self.0.to_datetime(time);
+        let local = time.to_zoned(self.0.clone());
         let (hour, minute) = (local.hour().unsigned_abs(), local.minute().unsigned_abs());
         Local {
             minute: u16::from(hour) * 60 + u16::from(minute),
-            weekday: local.weekday().to_monday_zero_offset().unsigned_abs(),
+            weekday: local.weekday(),
             date: local.date(),
+            offset: local.offset(),
         }
     }
 }
@@ -86,11 +97,24 @@ impl Local {
     }
 }
 
+impl fmt::Display for Local {
+    /// `Sunday 14:49 (UTC+01)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} {} (UTC{})",
+            self.weekday,
+            self.clock(),
+            self.offset
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(zone: &str, time: &str) -> (String, String, u8) {
+    fn at(zone: &str, time: &str) -> (String, String, Weekday) {
         let local = Zone::named(zone)
             .unwrap()
             .local(Stamp::parse(time).unwrap());
@@ -100,13 +124,19 @@ mod tests {
     #[test]
     fn summer_time_and_midnight_are_the_zones_own() {
         let cases = [
-            ("UTC", "2026-11-22T23:59:59Z", "2026-11-22", "23:59", 6),
+            (
+                "UTC",
+                "2026-11-22T23:59:59Z",
+                "2026-11-22",
+                "23:59",
+                Weekday::Sunday,
+            ),
             (
                 "Europe/Berlin",
                 "2026-11-22T23:59:59Z",
                 "2026-11-23",
                 "00:59",
-                0,
+                Weekday::Monday,
             ),
             // The night of 29 March 2026 has no 02:30 there.
             (
@@ -114,21 +144,21 @@ mod tests {
                 "2026-03-29T00:59:59Z",
                 "2026-03-29",
                 "01:59",
-                6,
+                Weekday::Sunday,
             ),
             (
                 "Europe/Berlin",
                 "2026-03-29T01:00:00Z",
                 "2026-03-29",
                 "03:00",
-                6,
+                Weekday::Sunday,
             ),
             (
                 "Asia/Kolkata",
                 "1970-01-01T00:00:00Z",
                 "1970-01-01",
                 "05:30",
-                3,
+                Weekday::Thursday,
             ),
         ];
         for (zone, time, date, clock, weekday) in cases {

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use jiff::tz::TimeZone;
-
 use super::Patient;
 use super::device::private;
 use super::report::{Finding, Level};
 use crate::audio::prompt::Cue;
 use crate::config::Door;
+use crate::edge::clock::Stamp;
+use crate::edge::zone::Zone;
 
 /// Whether each door can be opened, and by nobody who reads a file.
 pub(super) fn doors(patient: &mut Patient) -> Vec<Finding> {
@@ -71,15 +71,14 @@ pub(super) fn hours(patient: &mut Patient) -> Vec<Finding> {
     if !used && clock.timezone.is_none() {
         return found;
     }
-    found.push(match (file.timezone(), TimeZone::try_system()) {
-        (Err(why), _) => Finding::told(Level::Fault, &why, "[hours] timezone: name another"),
-        (Ok(_), Err(_)) if clock.timezone.is_none() => Finding::warn(
+    found.push(match file.timezone() {
+        Err(why) => Finding::told(Level::Fault, &why, "[hours] timezone: name another"),
+        Ok(_) if clock.timezone.is_none() && !Zone::system_is_set() => Finding::warn(
             "this machine has no time zone, so all hours are taken as UTC",
             "[hours] timezone = \"Europe/Berlin\", or timedatectl set-timezone Europe/Berlin",
         ),
-        (Ok(zone), _) => {
-            let now = jiff::Timestamp::now().to_zoned(zone);
-            let mut what = format!("it is {} here", now.strftime("%a %H:%M (UTC%:z)"));
+        Ok(zone) => {
+            let mut what = format!("it is {} here", zone.local(Stamp::system()));
             let named = [("night", &clock.night), ("quiet", &clock.quiet)];
             for (name, hours) in named {
                 if let Some(hours) = hours {
