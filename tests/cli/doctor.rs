@@ -694,3 +694,28 @@ fn prompts_that_are_heard_nowhere_are_found() {
     );
     assert!(unknown[0].contains("answered.wav"), "{unknown:?}");
 }
+
+#[test]
+fn a_number_that_is_not_active_is_worth_a_warning() {
+    let folder = Folder::new();
+    let number = format!(r#"{{"id":"{NUMBER_ID}","number":"{NUMBER}","status":"released"}}"#);
+    let service = stranger(move |head| {
+        let list = head
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("/calls"));
+        let body = if list { "[]" } else { &number };
+        http("200 OK", "Content-Type: application/json\r\n", body)
+    });
+    let said = folder.callbox(
+        "doctor --json",
+        &folder.config(&format!("http://{service}")),
+    );
+    let found = of(&said, "warn", "number");
+    assert!(found[0].contains("+…100 is released"), "{said:#?}");
+    let found = of(&said, "ok", "number");
+    assert!(
+        found[0].contains("is the number of phone_number_id"),
+        "{said:#?}"
+    );
+}
