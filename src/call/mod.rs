@@ -213,8 +213,8 @@ pub use limits::{Snapshot, Used};
 pub use outputs::MAX_OUTPUTS;
 pub use record::{Cleared, Direction, Ended, Limit, MAX_OPENINGS, OpenedBy, Opening, Record};
 
-/// Most attempts held at once: one press, the others being calls that nobody
-/// wants and that have to be ended. When these fill their places, orphans
+/// Most attempts held at once: one that is wanted, the others being calls that
+/// nobody wants and that have to be ended. When these fill their places, orphans
 /// beyond them are listed again later, and a late call is hung up once
 /// without being followed.
 pub const MAX_ATTEMPTS: usize = 8;
