@@ -114,7 +114,7 @@ impl File {
         let mut doors = Vec::new();
         for (n, door) in (1..).zip(&self.doors) {
             let code = door_code(n, door)?;
-            if code.is_none() && door.words.is_empty() {
+            if code.is_none() && door.words.phrases().is_empty() {
                 return Err(format!(
                     "[[door]] {}: nothing opens it; put its code in a file, and its path in \
                      code_file; or hand it over as the systemd credential door-code-{n}",
@@ -132,7 +132,7 @@ impl File {
             let digits = code.as_ref().map(Code::digits);
             doors.push(call::Door {
                 code: digits.unwrap_or_default().to_vec(),
-                words: door.words.clone(),
+                words: door.words.phrases().to_vec(),
             });
             codes.extend(code.map(|code| (door.name.as_str(), code)));
         }
