@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::edge::realtime;
 use crate::edge::rest::Rest;
 
 /// What a subcommand says when it fails: one line or more for a person.
@@ -102,6 +103,15 @@ pub fn main() -> ExitCode {
 fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
     let file = crate::config::load(&arguments.config)?;
     let connect = || Ok(Rest::new(file.rest()?, Arc::default())?);
-    let mut out = std::io::stdout().lock();
-    Ok(calls::run(arguments, &file.store.path, connect, &mut out)?)
+    let stdout = std::io::stdout();
+    let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>();
+    let around = calls::Surroundings {
+        store: &file.store(),
+        buttons: &names(&mut file.buttons.iter().map(|button| &button.name)),
+        doors: &names(&mut file.doors.iter().map(|door| &door.name)),
+        now: jiff::Timestamp::now().to_zoned(file.timezone()?.into()),
+        width: text::terminal_width(&stdout),
+        pause: &mut || !realtime::reader_leaves(&stdout, calls::LOOK_EVERY),
+    };
+    Ok(calls::run(arguments, around, connect, &mut stdout.lock())?)
 }

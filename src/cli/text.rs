@@ -1,9 +1,20 @@
 //! Text for a terminal of eighty columns.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+use crate::edge::realtime;
 
 /// Columns of the terminal an installer has at the least.
 pub(super) const WIDTH: usize = 80;
+
+/// Columns of the terminal behind `output`; where there is none, what the
+/// variable COLUMNS says, or else [`WIDTH`].
+pub(super) fn terminal_width(output: &impl AsFd) -> usize {
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let width = realtime::terminal_width(output).or_else(variable);
+    width.filter(|width| *width > 0).unwrap_or(WIDTH)
+}
 
 /// Breaks `text` between words, so that each line ends before [`WIDTH`] and
 /// begins at column `indent`, where the first one already is.

@@ -1,6 +1,6 @@
 //! What the standard library has no safe call for: real-time scheduling,
-//! locked memory, the wake-up between two threads, two socket figures, and the
-//! space left on a disk.
+//! locked memory, the wake-up between two threads, two socket figures, the
+//! space left on a disk, and whom a terminal command writes to.
 //!
 //! ```text
 //!  audio thread ──Wake::notify──▶ eventfd ──Wake::notified──▶ media runtime
@@ -294,6 +294,37 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     // its other name) writes one int during the call.
     checked(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
     Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Characters in a line of a terminal (`TIOCGWINSZ`, ioctl_tty(2)); `None` when
+/// `output` is none, or does not say.
+#[must_use]
+pub fn terminal_width(output: &impl AsFd) -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the descriptor is open while borrowed; TIOCGWINSZ writes one
+    // `winsize` during the call.
+    let asked = unsafe { libc::ioctl(output.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (checked(asked).is_ok() && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Waits for `time`, or until whoever reads `output` is gone (poll(2)): a
+/// closed pipe is noticed without a write. Says whether that is so.
+#[must_use]
+pub fn reader_leaves(output: &impl AsFd, time: Duration) -> bool {
+    let mut watched = libc::pollfd {
+        fd: output.as_fd().as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    let ms = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: one `pollfd` is passed, and lives during the call.
+    unsafe { libc::poll(&raw mut watched, 1, ms) };
+    watched.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
 }
 
 /// Round-trip time of a TCP socket, as the kernel smooths it (`TCP_INFO`,

@@ -83,6 +83,12 @@ impl Zone {
     }
 }
 
+impl From<Zone> for TimeZone {
+    fn from(zone: Zone) -> Self {
+        zone.0
+    }
+}
+
 impl Local {
     /// `14:49`.
     #[must_use]

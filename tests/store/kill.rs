@@ -11,7 +11,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use callbox::edge::store::{Config, Query, Reader, Row, StoreHandle, Update};
+use callbox::edge::clock::Stamp;
+use callbox::edge::store::{
+    Column, Config, Line, OpenedBy, Opening, Party, Query, Reader, Row, Source, StoreHandle,
+    Timeline, Update,
+};
 use rusqlite::Connection;
 
 use crate::support::*;
@@ -111,17 +115,57 @@ fn write_until_killed(path: &Path) -> ! {
     let first: u32 = from.trim().parse().unwrap();
     let mut out = std::io::stdout().lock();
     for n in first.. {
-        record_in_two_parts(&store, n);
+        record_in_parts(&store, n);
         writeln!(out, "{n}").unwrap();
         out.flush().unwrap();
     }
     unreachable!("the child is killed")
 }
 
-/// An intent, and the end a moment later: only the end is waited for.
-fn record_in_two_parts(store: &StoreHandle, n: u32) {
+/// An intent, what is kept beside it, and the end: only the end is waited for.
+fn record_in_parts(store: &StoreHandle, n: u32) {
     store.write(Update::record(Row::new(token(n)))).unwrap();
+    store.write(Update::opening(token(n), opening(n))).unwrap();
+    let line = Update::transcript(token(n), line(n)).unwrap();
+    store.write(line).unwrap();
+    store
+        .write(Update::timeline(token(n), &timeline(n)))
+        .unwrap();
     record(store, row(n));
+}
+
+fn opening(n: u32) -> Opening {
+    Opening {
+        at: Stamp::from_unix_ms(n.into()),
+        after_ms: n,
+        door: 0,
+        by: OpenedBy::Code,
+        number: None,
+    }
+}
+
+fn line(n: u32) -> Line {
+    Line {
+        n: 0,
+        at_ms: n,
+        party: Party::Far,
+        text: format!("{n:0300}"),
+        source: Source::Stream,
+    }
+}
+
+fn timeline(n: u32) -> Timeline {
+    let mut timeline = Timeline::default();
+    timeline.put(n % 100_000, Column::BLANK);
+    timeline.note(n, "written");
+    timeline
+}
+
+/// Whether all that belongs to row `n` is there, as it was written.
+fn is_complete(reader: &Reader, n: u32) -> bool {
+    reader.openings(&token(n)).unwrap() == [opening(n)]
+        && reader.transcript(&token(n)).unwrap() == [line(n)]
+        && reader.timeline(&token(n)).unwrap() == Some(timeline(n))
 }
 
 /// What is wrong with the file after a kill; the rows of `range` must be there.
@@ -135,7 +179,7 @@ fn check(path: &Path, range: Range<u32>) -> Vec<String> {
     for found in &rows {
         let n = u32::from_str_radix(&found.token[..8], 16).unwrap();
         let is_whole = *found == row(n);
-        if is_whole {
+        if is_whole && is_complete(&reader, n) {
             missing.remove(&n);
         } else if *found != Row::new(token(n)) {
             problems.push(format!("row {n} is torn: {found:?}"));
@@ -159,7 +203,7 @@ fn the_check_finds_lost_and_torn_rows() {
     let folder = Folder::new();
     let (store, opened) = open_at(&folder.database());
     for n in 0..4 {
-        record_in_two_parts(&store, n);
+        record_in_parts(&store, n);
     }
     close(store, opened);
     assert!(check(&folder.database(), 0..4).is_empty());
@@ -167,18 +211,18 @@ fn the_check_finds_lost_and_torn_rows() {
     plain
         .execute_batch(
             "DELETE FROM attempts WHERE talk_ms = 1;
-             UPDATE attempts SET local_reason = NULL WHERE talk_ms = 2;",
+             UPDATE attempts SET local_reason = NULL WHERE talk_ms = 2;
+             DELETE FROM transcripts WHERE at_ms = 3;",
         )
         .unwrap();
     let problems = check(&folder.database(), 0..4);
-    let [torn, lost, lost_too] = &problems[..] else {
-        panic!("{problems:?}");
-    };
-    assert!(torn.contains("row 2 is torn"), "{torn}");
-    assert_eq!(
-        [lost.as_str(), lost_too],
-        ["row 1 is lost", "row 2 is lost"]
-    );
+    let torn = |n| format!("row {n} is torn");
+    let lost = |n| format!("row {n} is lost");
+    let want = [torn(3), torn(2), lost(1), lost(2), lost(3)];
+    assert_eq!(problems.len(), want.len(), "{problems:?}");
+    for (found, want) in problems.iter().zip(want) {
+        assert!(found.starts_with(&want), "{found} is not: {want}");
+    }
 }
 
 /// A small generator (xorshift32): the same moments in every run, as far as

@@ -214,17 +214,40 @@ pub(super) fn open_in_memory() -> rusqlite::Result<Connection> {
 /// Only SQLite may open and close the file: any other `close` in this process
 /// would take away the locks its connections hold (POSIX, fcntl).
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, ReadError> {
+    let connection = open_read_only(path).map_err(|error| ReadError::of(path, error))?;
+    check(path, &connection)?;
+    Ok(connection)
+}
+
+/// Opens the file to add to it, beside a running daemon or without one.
+pub(super) fn open_to_add(config: &Config) -> Result<Connection, ReadError> {
+    let path = &config.path;
     let failed = |error| ReadError::of(path, error);
-    let connection = open_read_only(path).map_err(failed)?;
-    let owner = owner(&connection).map_err(failed)?;
-    let found = version(&connection).map_err(failed)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    check(path, &connection)?;
+    let set = |connection: &Connection| {
+        connection.execute_batch(SETTINGS)?;
+        bound(connection, config)?;
+        try_to_write(connection)
+    };
+    set(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Whether the file is ours, and of the format known here.
+fn check(path: &Path, connection: &Connection) -> Result<(), ReadError> {
+    let failed = |error| ReadError::of(path, error);
+    let owner = owner(connection).map_err(failed)?;
+    let found = version(connection).map_err(failed)?;
     let (path, known) = (path.to_path_buf(), known());
     match owner {
         Owner::Nobody => Err(ReadError::Missing(path)),
         Owner::Other => Err(ReadError::NotOurs(path)),
         Owner::Callbox if found < known => Err(ReadError::Older(path)),
         Owner::Callbox if found > known => Err(ReadError::Newer { path, found, known }),
-        Owner::Callbox => Ok(connection),
+        Owner::Callbox => Ok(()),
     }
 }
 
@@ -298,13 +321,18 @@ fn open_once(config: &Config) -> Result<Connection, Fault> {
     judge(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.execute_batch(SETTINGS)?;
-    let pages = (config.max_bytes / PAGE).clamp(1, u64::from(u32::MAX));
-    connection.pragma_update_and_check(None, "max_page_count", pages as i64, |_| Ok(()))?;
+    bound(&connection, config)?;
     migrate(&mut connection, MIGRATIONS)?;
     try_to_write(&connection)?;
     connection.prepare(&super::query::select_all())?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(connection)
+}
+
+/// The file grows no further than `config` lets it, from this connection.
+fn bound(connection: &Connection, config: &Config) -> rusqlite::Result<()> {
+    let pages = (config.max_bytes / PAGE).clamp(1, u64::from(u32::MAX));
+    connection.pragma_update_and_check(None, "max_page_count", pages as i64, |_| Ok(()))
 }
 
 /// How long a writer waits for a reader that holds a lock: readers of a log

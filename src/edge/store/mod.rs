@@ -8,6 +8,7 @@
 //!         ◀──── oneshot: Saved::OnDisk ───────────┤          (WAL, FULL)
 //!         ──ask(Query), ping──▶                   └─ no disk? ─▶ memory, and
 //!  callbox calls ──Reader──▶ calls.db (read only)                back later
+//!  callbox calls sync ──Writer──▶ calls.db
 //! ```
 //!
 //! Always true:
@@ -25,6 +26,7 @@
 //! Units: rows; sizes in bytes. Threads: [`StoreHandle`] is for any thread but
 //! the audio thread; all else here runs on `callbox-store`.
 
+mod ask;
 mod details;
 mod file;
 mod filter;
@@ -34,6 +36,7 @@ mod reconcile;
 mod row;
 mod timeline;
 mod words;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +51,7 @@ use crate::trace::{Counter, Trace};
 use details::Detail;
 use keeper::Keeper;
 
+pub use ask::{LookedUp, Transcript, is_hopeless, look_up, transcript};
 pub use details::{LINE_TEXT_MAX, LINES_MAX, Line, OPENINGS_MAX, Opening};
 pub use file::Trouble;
 pub use filter::{BadNumberFilter, Filter, NumberFilter};
@@ -58,6 +62,7 @@ pub use timeline::{
     BLOB_MAX, BadTimeline, COLUMNS_MAX, Column, EVENT_TEXT_MAX, EVENTS_MAX, STEP_MS, Timeline,
 };
 pub use words::{Direction, Kind, OpenedBy, Outcome, Party, Reconciled, Source, Transcribed};
+pub use writer::Writer;
 
 /// Messages the queue holds. A call makes about ten; what does not fit is
 /// handed back.

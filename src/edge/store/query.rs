@@ -228,8 +228,8 @@ pub enum ReadError {
     Missing(PathBuf),
     /// This user may not.
     #[error(
-        "call records at {} cannot be opened by this user: use sudo, or join the group \
-         that owns the file",
+        "call records at {} cannot be opened by this user, or not to be changed: use sudo, or \
+         join the group that owns the file",
         .0.display()
     )]
     Forbidden(PathBuf),
@@ -281,6 +281,7 @@ impl ReadError {
         let path = path.to_path_buf();
         match (error.sqlite_error_code(), file) {
             (Some(ErrorCode::NotADatabase), _) => Self::NotOurs(path),
+            (Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied), _) => Self::Forbidden(path),
             (Some(ErrorCode::CannotOpen), Ok(file)) if file.is_file() => Self::Forbidden(path),
             (Some(ErrorCode::CannotOpen), Ok(_)) => Self::NotOurs(path),
             (Some(ErrorCode::CannotOpen), Err(why)) => match why.kind() {

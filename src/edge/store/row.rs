@@ -34,6 +34,9 @@ macro_rules! columns {
         pub(super) const COLUMNS: &[&str] = &[$(stringify!($name)),+];
 
         impl Row {
+            /// The names of [`facts`](Self::facts), in their order.
+            pub const NAMES: &[&str] = &["token", $(stringify!($name)),+];
+
             /// The values of [`COLUMNS`], for a statement.
             pub(super) fn values(&self) -> [&dyn ToSql; COLUMNS.len()] {
                 [$(&self.$name),+]
