@@ -10,6 +10,7 @@ mod control;
 mod demo;
 mod doctor;
 mod log;
+pub mod picture;
 mod run;
 mod service;
 pub mod simulate;

@@ -8,6 +8,7 @@ pub mod control;
 pub mod gpio;
 pub mod ingress;
 pub mod panel_inputs;
+pub mod prompts;
 pub mod realtime;
 pub mod rest;
 pub mod round_trip;

@@ -110,6 +110,9 @@ struct Show {
     /// The service's own record of the call
     #[arg(long)]
     remote: bool,
+    /// Draw the call into this file, an SVG that any browser shows
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["remote", "json"])]
+    picture: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +171,14 @@ pub enum Failure {
         start: String,
         /// What it fits.
         ids: Vec<String>,
+    },
+    /// The picture cannot be written.
+    #[error("the picture cannot be written to {}: {error}", path.display())]
+    Picture {
+        /// The file that was named.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
     },
     /// No button has this name.
     #[error("there is no button {name:?}; there is {}, or write its place, from 0", .buttons.join(", "))]

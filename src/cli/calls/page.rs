@@ -1,6 +1,7 @@
 //! `callbox calls show`: one call, in the order it went.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +9,8 @@ use super::export::plain;
 use super::list::{button_name, shown, which_try, zoned};
 use super::terminal::{harmless, lines, padded, width};
 use super::{Failure, Manner, Show, Surroundings};
-use crate::edge::store::{Direction, Line, Opening, Party, Query, Reader, Row, Source};
+use crate::cli::picture;
+use crate::edge::store::{Direction, Line, Opening, Party, Query, Reader, Row, Source, Timeline};
 
 pub(super) fn show(
     show: &Show,
@@ -32,6 +34,11 @@ pub(super) fn show(
         transcript: &transcript,
         manner: &around.manner(show.numbers),
     };
+    if let Some(path) = &show.picture {
+        page.draw(path, reader.timeline(&row.token)?.as_ref())?;
+        let id = row.short_token();
+        return Ok(writeln!(out, "call {id} is drawn in {}", path.display())?);
+    }
     Ok(write!(out, "{}", page.text())?)
 }
 
@@ -148,6 +155,22 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// The picture of the call, as a file.
+    fn draw(&self, path: &Path, timeline: Option<&Timeline>) -> Result<(), Failure> {
+        let drawn = picture::svg(&picture::Call {
+            row: self.row,
+            openings: self.openings,
+            timeline,
+            date: self.pressed().as_deref(),
+            doors: self.manner.doors,
+            numbers: self.manner.numbers,
+        });
+        std::fs::write(path, drawn).map_err(|error| Failure::Picture {
+            path: path.to_owned(),
+            error,
+        })
+    }
+
     fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in self.head() {
