@@ -414,7 +414,11 @@ impl Call {
     // What happens to the device.
 
     fn on_press(&mut self, button: ButtonId, qualified_in: Duration, plan: Plan) {
-        if self.stop != Stop::No || self.let_in() {
+        if self.stop != Stop::No {
+            return;
+        }
+        // An announcement is made to others than the one who calls.
+        if plan.kind == Kind::Talk && self.let_in() {
             return;
         }
         if self.attempts.iter().any(Attempt::is_wanted) {
