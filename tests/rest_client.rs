@@ -13,8 +13,8 @@ use callbox::edge::rest::{ApiKey, Config, Rest, SetupError, Timeouts};
 use callbox::trace::{Counter, Trace};
 use callbox::units::{CallId, E164};
 use callbox::wire::rest::{
-    ApiError, BaseUrl, CallStatus, ConnectFault, ListQuery, Next, Pair, PhoneNumberId,
-    PlaceOutcome, PlaceRequest, WsUrl, place_outcome,
+    ApiError, BaseUrl, CallStatus, ConnectFault, IncomingAction, ListQuery, Next, NumberUpdate,
+    Pair, Party, PhoneNumberId, PlaceOutcome, PlaceRequest, WsUrl, place_outcome,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -321,6 +321,200 @@ async fn list_get_and_hang_up_ask_the_documented_paths() {
             .iter()
             .all(|request| request.header("x-api-key") == Some(KEY))
     );
+}
+
+const NUMBER: &str = r#"{"id":"6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11","number":"+4930123456",
+    "type":"local","status":"active","sms_status":"ready","incoming_call_action":"auto_reject",
+    "client_websocket_url":null,"filter_mode":"blacklist",
+    "created_at":"2026-06-01T00:00:00Z","updated_at":"2026-06-01T00:00:00Z"}"#;
+const OTHER: &str = r#"{"id":"00000000-0000-4000-8000-000000000002","number":"+4930999999",
+    "incoming_call_action":"hosted_agent"}"#;
+
+/// A client that was not told the number's id.
+fn nameless(server: &Server) -> Rest {
+    let config = Config {
+        phone_number_id: None,
+        ..config(&server.base(), Timeouts::default())
+    };
+    Rest::new(config, Arc::default()).unwrap()
+}
+
+#[tokio::test]
+async fn numbers_are_listed_read_and_set() {
+    let accepting = NUMBER.replace("auto_reject", "auto_accept");
+    let steps = [
+        json("200 OK", &format!("[{NUMBER},{OTHER}]")),
+        json("200 OK", NUMBER),
+        json("200 OK", &accepting),
+        json("200 OK", NUMBER),
+    ];
+    let mut server = Server::start(steps).await;
+    let rest = server.client();
+    let numbers = rest.numbers().await.unwrap();
+    let actions = numbers.iter().map(|n| n.incoming_call_action.clone());
+    let want = [
+        IncomingAction::AutoReject,
+        IncomingAction::Other("hosted_agent".into()),
+    ];
+    assert_eq!(actions.collect::<Option<Vec<_>>>().unwrap(), want);
+    assert_eq!(rest.number().await.unwrap(), numbers[0]);
+
+    let url = WsUrl::parse("wss://door.example/inbound/secret").unwrap();
+    let accept = NumberUpdate::for_inbound(Some(url));
+    let set = rest.update_number(&accept).await.unwrap();
+    assert_eq!(set.incoming_call_action, Some(IncomingAction::AutoAccept));
+    // It says so, but the address is not there.
+    assert!(!accept.is_done(&set));
+    let refuse = NumberUpdate::for_inbound(None);
+    assert!(refuse.is_done(&rest.update_number(&refuse).await.unwrap()));
+
+    let requests = server.requests();
+    let lines: Vec<_> = requests.iter().map(Request::line).collect();
+    let number = format!("/api/v1/phone/numbers/{ID} HTTP/1.1");
+    let want = [
+        "GET /api/v1/phone/numbers HTTP/1.1".to_owned(),
+        format!("GET {number}"),
+        format!("PATCH {number}"),
+        format!("PATCH {number}"),
+    ];
+    assert_eq!(lines, want);
+    assert_eq!(
+        requests[2].body,
+        r#"{"incoming_call_action":"auto_accept","client_websocket_url":"wss://door.example/inbound/secret"}"#
+    );
+    assert_eq!(
+        requests[3].body,
+        r#"{"incoming_call_action":"auto_reject"}"#
+    );
+    assert_eq!(requests[2].header("content-type"), Some("application/json"));
+    assert!(requests.iter().all(|r| r.header("x-api-key") == Some(KEY)));
+}
+
+#[tokio::test]
+async fn the_numbers_id_is_found_once_and_kept() {
+    let steps = [
+        json("200 OK", &format!(r#"{{"numbers":[{OTHER},{NUMBER}]}}"#)),
+        json("200 OK", "[]"),
+        json("200 OK", "[]"),
+    ];
+    let mut server = Server::start(steps).await;
+    let rest = nameless(&server);
+    rest.list(&ListQuery::newest()).await.unwrap();
+    rest.list(&ListQuery::newest()).await.unwrap();
+    let requests = server.requests();
+    let lines: Vec<_> = requests.iter().map(Request::line).collect();
+    let list = format!("GET /api/v1/phone/numbers/{ID}/calls?limit=1&offset=0 HTTP/1.1");
+    assert_eq!(lines, ["GET /api/v1/phone/numbers HTTP/1.1", &list, &list]);
+}
+
+#[tokio::test]
+async fn warming_finds_the_numbers_id_on_the_line_of_the_press() {
+    let steps = [
+        json("200 OK", &format!("[{NUMBER}]")),
+        json("200 OK", CALL),
+        json("200 OK", "[]"),
+    ];
+    let mut server = Server::start(steps).await;
+    let rest = nameless(&server);
+    assert_eq!(rest.warm().await, Ok(true));
+    rest.place(&press()).await.unwrap();
+    rest.list(&ListQuery::newest()).await.unwrap();
+    let requests = server.requests();
+    let seen: Vec<_> = requests.iter().map(|r| (r.connection, r.line())).collect();
+    assert_eq!(seen[0], (1, "GET /api/v1/phone/numbers HTTP/1.1"));
+    assert_eq!(seen[1], (1, "POST /api/v1/phone/place-call HTTP/1.1"));
+    assert!(
+        seen[2].1.contains(&format!("/numbers/{ID}/calls")),
+        "{seen:?}"
+    );
+    assert_eq!(seen.len(), 3);
+}
+
+#[tokio::test]
+async fn a_number_that_is_not_the_accounts_is_named_and_looked_for_again() {
+    let steps = [
+        json("200 OK", &format!("[{OTHER}]")),
+        json("200 OK", &format!("[{OTHER},{NUMBER}]")),
+        json("200 OK", "[]"),
+    ];
+    let rest = nameless(&Server::start(steps).await);
+    let error = rest.list(&ListQuery::newest()).await.unwrap_err();
+    assert_eq!(error.next(), Next::FixSetup);
+    assert_eq!(
+        error.to_string(),
+        "from_number +…456 is none of the 1 numbers this API key shows. Check from_number, and \
+         which organization the key is from"
+    );
+    rest.list(&ListQuery::newest()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transcript_is_read_from_the_newer_path_or_the_older() {
+    let segments = r#"[
+        {"id":"x","call_id":"c1","seq":1,"ts_ms":900,"party":"agent","text":"Hello!\u001b"},
+        {"id":"y","call_id":"c1","seq":0,"ts_ms":0,"party":"remote","text":"Hi","new":true},
+        {"seq":"?"}]"#;
+    let absent = || json("404 Not Found", r#"{"detail":"Not Found"}"#);
+    let steps = [
+        json("200 OK", segments),
+        absent(),
+        json("200 OK", segments),
+        absent(),
+        absent(),
+        json("404 Not Found", r#"{"detail":"Call not found"}"#),
+    ];
+    let mut server = Server::start(steps).await;
+    let rest = server.client();
+    let id = CallId::parse("c1").unwrap();
+    let newer = rest.transcripts(&id).await.unwrap();
+    let said: Vec<_> = newer.iter().map(|s| (s.at_ms, s.text.as_str())).collect();
+    assert_eq!(said, [(0, "Hi"), (900, "Hello! ")]);
+    assert_eq!(newer[0].party, Party::Remote);
+    assert_eq!(rest.transcripts(&id).await.unwrap(), newer);
+    assert_eq!(rest.transcripts(&id).await, Err(ApiError::Unsupported));
+    let unknown = rest.transcripts(&id).await;
+    assert!(matches!(unknown, Err(ApiError::NotFound(_))), "{unknown:?}");
+    let requests = server.requests();
+    let lines: Vec<_> = requests.iter().map(Request::line).collect();
+    let newer = "GET /api/v1/phone/calls/c1/transcripts HTTP/1.1";
+    let older = format!("GET /api/v1/phone/numbers/{ID}/calls/c1/transcripts HTTP/1.1");
+    assert_eq!(lines, [newer, newer, &older, newer, &older, newer]);
+}
+
+#[tokio::test]
+async fn answers_about_somebody_elses_call_or_number_are_refused() {
+    let theirs = r#"[{"call_id":"c9","seq":0,"ts_ms":0,"party":"remote","text":"secret"}]"#;
+    let steps = [
+        json("200 OK", &CALL.replace("\"c1\"", "\"c9\"")),
+        json("200 OK", &CALL.replace("\"c1\"", "\"c9\"")),
+        json("200 OK", theirs),
+        json("200 OK", OTHER),
+        json("200 OK", OTHER),
+    ];
+    let server = Server::start(steps).await;
+    let (rest, trace) = counted(&server.base());
+    let id = CallId::parse("c1").unwrap();
+    assert_eq!(rest.get(&id).await, Err(ApiError::OtherThan("call")));
+    assert_eq!(rest.hang_up(&id).await, Err(ApiError::OtherThan("call")));
+    assert_eq!(
+        rest.transcripts(&id).await,
+        Err(ApiError::OtherThan("call"))
+    );
+    assert_eq!(rest.number().await, Err(ApiError::OtherThan("number")));
+    let update = rest.update_number(&NumberUpdate::for_inbound(None)).await;
+    assert_eq!(update, Err(ApiError::OtherThan("number")));
+    assert_eq!(trace.read(Counter::RestMalformed), 5);
+}
+
+#[tokio::test]
+async fn a_list_of_numbers_without_end_is_not_read_to_it() {
+    let steps = [Step::Endless, Step::Endless];
+    let server = Server::start(steps).await;
+    let error = server.client().numbers().await.unwrap_err();
+    assert!(matches!(error, ApiError::Oversized { .. }), "{error:?}");
+    let id = CallId::parse("c1").unwrap();
+    let error = server.client().transcripts(&id).await.unwrap_err();
+    assert!(matches!(error, ApiError::Oversized { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         What::Show(at) => {
             let file = load(&at.config)?;
             print!("{}", toml::to_string(&file)?);
-            if file.doors.iter().any(|door| door.code.is_some()) {
-                println!("\n# The codes of doors are not shown.");
+            if !file.doors.is_empty() {
+                println!("\n# The codes and words that open doors are not shown.");
             }
         }
     }

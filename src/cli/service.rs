@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use tokio::runtime::Runtime;
 
 use super::{ConfigPath, Failure};
 use crate::config::{File, load};
@@ -54,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.what {
         What::Show { numbers, at } => {
             let file = load(&at.config)?;
-            let all = block_on(connect(&file)?.numbers())?;
+            let all = runtime()?.block_on(connect(&file)?.numbers())?;
             write!(out, "{}", list(&all, &file.service.from_number, *numbers))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -70,11 +71,11 @@ fn connect(file: &File) -> Result<Rest, Failure> {
     Ok(Rest::new(file.rest()?, Arc::default())?)
 }
 
-fn block_on<T, E: Into<Failure>>(future: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// One for all requests of a command: they share a connection.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    runtime.block_on(future).map_err(Into::into)
+        .build()
 }
 
 /// A line for each number; a star marks this device's.
@@ -150,7 +151,8 @@ impl Ask {
 fn apply(file: &File, ask: Ask, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let wanted = wanted(file)?;
     let rest = connect(file)?;
-    let is = block_on(rest.number())?;
+    let runtime = runtime()?;
+    let is = runtime.block_on(rest.number())?;
     if wanted.is_done(&is) {
         writeln!(
             out,
@@ -165,9 +167,9 @@ fn apply(file: &File, ask: Ask, out: &mut impl Write) -> Result<ExitCode, Failur
         writeln!(out, "nothing was changed")?;
         return Ok(ExitCode::FAILURE);
     }
-    block_on(rest.update_number(&wanted))?;
+    runtime.block_on(rest.update_number(&wanted))?;
     // The answer may be what was asked for, and not what is kept.
-    match block_on(rest.number())? {
+    match runtime.block_on(rest.number())? {
         is if wanted.is_done(&is) => {
             writeln!(out, "done: it is {}", in_words(&wanted))?;
             Ok(ExitCode::SUCCESS)

@@ -414,11 +414,11 @@ fn door_code(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
 
 fn door_words(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
     let name = &door.name;
-    if door.words.len() > WORDS_MAX {
+    if door.words.phrases().len() > WORDS_MAX {
         let what = format!("{name}: at most {WORDS_MAX} words or phrases open a door");
         return Err(("words", what));
     }
-    for word in &door.words {
+    for word in door.words.phrases() {
         let spoken = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '\'');
         let fits = WORD_LENGTH.contains(&word.chars().count()) && word.chars().all(spoken);
         if !fits || !word.contains(char::is_alphanumeric) || word.trim() != word {
@@ -429,7 +429,7 @@ fn door_words(door: &Door, earlier: &[Door]) -> Result<(), KeyFault> {
             );
             return Err(("words", what));
         }
-        if earlier.iter().any(|d| d.words.contains(word)) {
+        if earlier.iter().any(|d| d.words.phrases().contains(word)) {
             let what = format!("{name}: one of its words opens another door already");
             return Err(("words", what));
         }

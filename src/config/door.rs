@@ -1,4 +1,4 @@
-//! The code that opens a door.
+//! What opens a door: a code, or words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +56,25 @@ impl FromStr for Code {
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Code(…)")
+    }
+}
+
+/// Words and phrases, each of which opens a door when it is said. A secret as a
+/// code is: `Debug` counts them, and no message repeats one.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Words(pub(super) Vec<String>);
+
+impl Words {
+    /// The words and phrases.
+    #[must_use]
+    pub fn phrases(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Words({})", self.0.len())
     }
 }
 

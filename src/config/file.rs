@@ -10,13 +10,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::button::{Button, Schedule};
-use super::door::Code;
+use super::door::{Code, Words};
 use super::hours::Hours;
 use super::value::{
     as_base, as_channel, as_line, as_ms, as_order, as_role, as_seconds, as_some_id, as_some_text,
     as_style, as_zone, base, channel, code, decibels, line, ms, number, numbers, order, path, role,
-    seconds, some_id, some_path, some_text, style, whole_number, whole_numbers, within, ws_url,
-    zone,
+    seconds, some_id, some_path, some_text, style, whole_number, whole_numbers, within, words,
+    ws_url, zone,
 };
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
@@ -215,9 +215,10 @@ pub struct Door {
     /// A code of one digit is enough.
     #[serde(default)]
     pub allow_single_digit: bool,
-    /// Words that open it, in calls whose far end is turned into text.
-    #[serde(default)]
-    pub words: Vec<String>,
+    /// Words that open it, in calls whose far end is turned into text. Never
+    /// shown.
+    #[serde(default, deserialize_with = "words", skip_serializing)]
+    pub words: Words,
 }
 
 /// `[place]`

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use check::Wrong;
 
 pub use button::{Action, Button, Kind, Schedule, Target};
-pub use door::{BadCode, Code};
+pub use door::{BadCode, Code, Words};
 pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};
 pub use file::{Clock, Door, Lamp, Panel, Place, Prompts, Service, Sound, Store};
 pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};

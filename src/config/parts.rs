@@ -117,7 +117,7 @@ impl File {
         let mut doors = Vec::new();
         for (n, door) in (1..).zip(&self.doors) {
             let code = door_code(n, door)?;
-            if code.is_none() && door.words.is_empty() {
+            if code.is_none() && door.words.phrases().is_empty() {
                 return Err(format!(
                     "[[door]] {}: nothing opens it; put its code in a file, and its path in \
                      code_file; or hand it over as the systemd credential door-code-{n}",
@@ -135,7 +135,7 @@ impl File {
             let digits = code.as_ref().map(Code::digits);
             doors.push(call::Door {
                 code: digits.unwrap_or_default().to_vec(),
-                words: door.words.clone(),
+                words: door.words.phrases().to_vec(),
             });
             codes.extend(code.map(|code| (door.name.as_str(), code)));
         }
@@ -187,11 +187,7 @@ impl File {
     /// # Errors
     /// The public URL is too long for it.
     pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
-        let url = format!(
-            "{}/inbound/{}",
-            self.ingress.public_url.as_str(),
-            token.as_str()
-        );
+        let url = self.ingress.public_url.as_str().to_owned() + &token.inbound_path();
         WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 

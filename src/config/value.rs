@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::door::Code;
+use super::door::{Code, Words};
 use super::hours::{BadTime, TimeOfDay};
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
@@ -106,6 +106,18 @@ pub(super) fn code<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Code>, D
         .as_str()
         .ok_or_else(|| D::Error::custom("a code stands in quotes, since it may begin with a 0"))?;
     text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// The words that open a door. Whatever is wrong with them, they are not repeated.
+pub(super) fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Words, D::Error> {
+    let value = toml::Value::deserialize(from)?;
+    let text = |word: &toml::Value| word.as_str().map(str::to_owned);
+    let words = value
+        .as_array()
+        .and_then(|all| all.iter().map(text).collect());
+    words.map(Words).ok_or_else(|| {
+        D::Error::custom("words stand in a list, each in quotes, like [\"let me in\"]")
+    })
 }
 
 /// One key of a telephone.

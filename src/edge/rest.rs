@@ -578,6 +578,7 @@ impl Rest {
                 ApiError::NotJson(_)
                 | ApiError::Unreadable(_)
                 | ApiError::Truncated
+                | ApiError::OtherThan(_)
                 | ApiError::NotTheService { .. },
             ) => self.shared.trace.count(Counter::RestMalformed),
             _ => {}

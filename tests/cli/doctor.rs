@@ -539,3 +539,182 @@ fn groups_folders_and_databases_that_are_not_there_or_not_ours_are_named() {
     );
     assert!(fs::read(&database).unwrap().starts_with(b"Dear diary"));
 }
+
+/// The findings of one check at a level.
+fn of(said: &Said, level: &str, check: &str) -> Vec<String> {
+    let prefix = format!("{check}: ");
+    let found = said.findings(level).into_iter();
+    found.filter(|text| text.starts_with(&prefix)).collect()
+}
+
+#[test]
+fn a_number_is_found_without_its_id() {
+    let (service, folder) = bench();
+    let config = folder.config(&service.handle.base_url());
+    let config = config.replace("phone_number_id", "#phone_number_id");
+    let said = folder.callbox("doctor --json", &config);
+    let found = of(&said, "ok", "number");
+    assert!(
+        found[0].contains("+…100 is one of the account's"),
+        "{found:?}"
+    );
+    let other = config.replace(NUMBER, "+15005550177");
+    let want: &[&[&str]] = &[&[
+        "number: ",
+        "+…177 is none of the 1 numbers",
+        "which organization",
+    ]];
+    faults(&folder, &other, want);
+}
+
+#[test]
+fn calls_to_the_device_that_do_not_arrive_are_found() {
+    let (service, folder) = bench();
+    let key = folder.write("signing-key", "whsec_of_a_test");
+    let signed = format!("[service]\nsigning_key_file = \"{}\"", key.display());
+    let config = folder.config(&service.handle.base_url());
+    let config = config.replace("[service]", &signed)
+        + "[inbound]\naction = \"answer\"\nallow = [\"+15005550123\"]\n";
+    let before = files(&folder.path).len();
+    let none: &[&[&str]] = &[&["inbound: ", "no secret path yet", "callbox service apply"]];
+    faults(&folder, &config, none);
+    // It made none: only the configuration is new.
+    assert_eq!(files(&folder.path).len(), before + 1);
+    folder.write_below("store", "inbound-token", &"t".repeat(32));
+    let other: &[&[&str]] = &[&[
+        "inbound: ",
+        "calls to +…100 do not come here: the service has auto_reject",
+        "callbox service apply",
+    ]];
+    faults(&folder, &config, other);
+    folder.callbox("service apply --yes", &config);
+    let said = folder.callbox("doctor --json", &config);
+    let found = of(&said, "ok", "inbound");
+    assert!(found[0].contains("come to this device"), "{said:#?}");
+    let refuse = config.replace("\"answer\"", "\"refuse\"");
+    let said = folder.callbox("doctor --json", &refuse);
+    let found = of(&said, "warn", "inbound");
+    assert!(found[0].contains("this device refuses them"), "{said:#?}");
+    let unsigned = config.replace("signing_key_file", "#signing_key_file");
+    let said = folder.callbox("doctor --json", &unsigned);
+    let found = of(&said, "fault", "inbound");
+    assert!(found[0].contains("needs a signing key"), "{said:#?}");
+}
+
+#[test]
+fn a_code_that_cannot_be_read_or_that_all_may_read_is_found() {
+    let folder = Folder::new();
+    let code = folder.path.join("code");
+    let config = folder.config("http://127.0.0.1:1")
+        + &format!(
+            "[[door]]\nname = \"front\"\nline = \"GPIO5\"\ncode_file = \"{}\"\n",
+            code.display()
+        );
+    let doctor = |config: &str| folder.callbox("doctor --json", config);
+    let missing = of(&doctor(&config), "fault", "doors");
+    assert!(
+        missing[0].contains("front") && missing[0].contains("code"),
+        "{missing:?}"
+    );
+    folder.write("code", "471147114711x");
+    let bad = of(&doctor(&config), "fault", "doors");
+    assert!(
+        bad[0].contains("keys of a telephone") && !bad[0].contains("4711"),
+        "{bad:?}"
+    );
+    folder.write("code", "47110815");
+    let said = doctor(&config);
+    assert!(
+        of(&said, "ok", "doors")[0].contains("code of front"),
+        "{said:#?}"
+    );
+    fs::set_permissions(&code, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = of(&doctor(&config), "warn", "doors");
+    assert!(open[0].contains("open to every user"), "{open:?}");
+    assert!(!said.out.contains("4711") && !said.err.contains("4711"));
+    let inline = config.replace(
+        &format!("code_file = \"{}\"", code.display()),
+        "code = \"47110815\"",
+    );
+    let said = doctor(&inline);
+    assert!(
+        of(&said, "ok", "doors")[0].contains("callbox.toml"),
+        "{said:#?}"
+    );
+    let shown = folder.callbox("config show", &inline);
+    assert!(
+        shown
+            .out
+            .contains("# The codes and words that open doors are not shown."),
+        "{shown:#?}"
+    );
+    assert!(!shown.out.contains("4711") && !said.out.contains("4711"));
+}
+
+#[test]
+fn hours_in_which_nobody_is_called_and_unknown_zones_are_found() {
+    let folder = Folder::new();
+    let config = folder.config("http://127.0.0.1:1").replace(
+        "to = \"+15005550199\"\n",
+        "[[button.target]]\nnumber = \"+15005550199\"\nwhen = \"08:00-18:00\"\n",
+    );
+    let zone =
+        |name: &str| format!("{config}[hours]\nquiet = \"22:00-07:00\"\ntimezone = \"{name}\"\n");
+    let said = folder.callbox("doctor --json", &zone("UTC"));
+    let gap = of(&said, "warn", "hours");
+    assert!(
+        gap[0].contains("door calls nobody on Monday at 00:00"),
+        "{said:#?}"
+    );
+    let now = of(&said, "ok", "hours");
+    assert!(now[0].contains(" here; quiet is 22:00-07:00"), "{said:#?}");
+    let said = folder.callbox("doctor --json", &zone("Europe/Atlantis"));
+    let unknown = of(&said, "fault", "hours");
+    assert!(unknown[0].contains("Europe/Atlantis"), "{said:#?}");
+}
+
+#[test]
+fn prompts_that_are_heard_nowhere_are_found() {
+    let folder = Folder::new();
+    let prompts = folder.path.join("prompts");
+    let config = folder.config("http://127.0.0.1:1")
+        + &format!("[prompts]\nfolder = \"{}\"\n", prompts.display());
+    let doctor = || folder.callbox("doctor --json", &config);
+    let missing = of(&doctor(), "fault", "prompts");
+    assert!(missing[0].contains("prompts"), "{missing:?}");
+    fs::create_dir(&prompts).unwrap();
+    let empty = of(&doctor(), "warn", "prompts");
+    assert!(empty[0].contains("no sound of callbox's"), "{empty:?}");
+    fs::write(prompts.join("hello.wav"), "").unwrap();
+    let unknown = of(&doctor(), "warn", "prompts");
+    assert!(
+        unknown[0].contains("hello.wav is heard nowhere"),
+        "{unknown:?}"
+    );
+    assert!(unknown[0].contains("answered.wav"), "{unknown:?}");
+}
+
+#[test]
+fn a_number_that_is_not_active_is_worth_a_warning() {
+    let folder = Folder::new();
+    let number = format!(r#"{{"id":"{NUMBER_ID}","number":"{NUMBER}","status":"released"}}"#);
+    let service = stranger(move |head| {
+        let list = head
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("/calls"));
+        let body = if list { "[]" } else { &number };
+        http("200 OK", "Content-Type: application/json\r\n", body)
+    });
+    let said = folder.callbox(
+        "doctor --json",
+        &folder.config(&format!("http://{service}")),
+    );
+    let found = of(&said, "warn", "number");
+    assert!(found[0].contains("+…100 is released"), "{said:#?}");
+    let found = of(&said, "ok", "number");
+    assert!(
+        found[0].contains("is the number of phone_number_id"),
+        "{said:#?}"
+    );
+}

@@ -3,4 +3,5 @@
 
 mod doctor;
 mod messages;
+mod service;
 mod support;

@@ -262,7 +262,7 @@ fn a_daemon_is_asked_pressed_and_ended() {
     refused(
         &folder.callbox("call gate", &config),
         1,
-        &["there is no such button; there is door"],
+        &["there is no such button that calls; there is door"],
     );
     done(&folder.callbox("hangup", &config), &["asked to hang up"]);
     done(

@@ -47,6 +47,12 @@ impl Folder {
         path
     }
 
+    /// The same in a folder below, which is made.
+    pub(crate) fn write_below(&self, folder: &str, name: &str, text: &str) -> PathBuf {
+        fs::create_dir_all(self.path.join(folder)).unwrap();
+        self.write(&format!("{folder}/{name}"), text)
+    }
+
     /// A configuration that works, for a service at `base_url`.
     pub(crate) fn config(&self, base_url: &str) -> String {
         format!(
@@ -235,7 +241,13 @@ fn serve(mut socket: TcpStream, answer: impl Fn(&str) -> Vec<u8>) -> std::io::Re
         }
         head.push(byte[0]);
     }
-    socket.write_all(&answer(&String::from_utf8_lossy(&head)))
+    let head = String::from_utf8_lossy(&head);
+    // Unread bytes would make the end of the connection a reset.
+    let mut lengths = head.lines().filter_map(|line| line.split_once(": "));
+    let length = lengths.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.map_or(0, |(_, value)| value.parse().unwrap());
+    socket.read_exact(&mut vec![0; length])?;
+    socket.write_all(&answer(&head))
 }
 
 /// An HTTP answer without anything behind it.

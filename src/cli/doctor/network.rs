@@ -16,9 +16,10 @@ use crate::edge::control::ask;
 use crate::edge::ingress::{self, BindError, Files, Ingress, Mode, Routes};
 use crate::edge::rest::authorities;
 use crate::edge::round_trip::{Broken, Route, Trip, round_trip as dial};
+use crate::units::E164;
 use crate::wire::control::Request;
 use crate::wire::handshake::Token;
-use crate::wire::rest::{ApiError, Next, NumberUpdate, Pair};
+use crate::wire::rest::{ApiError, Next, Number, NumberUpdate, Pair};
 
 /// A clock further off than this is worth a word…
 const CLOCK_WARN: Duration = Duration::from_secs(5);
@@ -66,59 +67,64 @@ pub(super) fn service(patient: &mut Patient) -> Vec<Finding> {
 }
 
 pub(super) fn number(patient: &mut Patient) -> Vec<Finding> {
-    let from = &patient.file.service.from_number;
-    let Service::Asked { answer, .. } = &patient.service else {
+    let Service::Asked { answer, number, .. } = &patient.service else {
         return Vec::new();
     };
-    let found = patient.file.service.phone_number_id.is_none();
-    match answer {
-        Ok(Pair::Wrong { listed }) => vec![Finding::fault(
+    let file = &patient.file;
+    let mut found: Vec<_> = identity(file, answer, number).into_iter().collect();
+    let status = number.as_ref().as_ref().ok();
+    let status = status.and_then(|number| number.status.as_deref());
+    if let Some(status) = status.filter(|status| *status != "active") {
+        let from = &file.service.from_number;
+        let status: String = status.chars().filter(char::is_ascii_graphic).collect();
+        found.push(Finding::warn(
+            format!("the service says that {from} is {status:.40}, and only active numbers call"),
+            "see to the number in the service's console",
+        ));
+    }
+    found
+}
+
+/// Whether the number and its id belong together, and to this account.
+fn identity(
+    file: &File,
+    answer: &Result<Pair, ApiError>,
+    number: &Result<Number, ApiError>,
+) -> Option<Finding> {
+    let from = &file.service.from_number;
+    let right = || Finding::ok(format!("{from} is the number of phone_number_id"));
+    let wrong = |listed: &E164| {
+        Finding::fault(
             format!("phone_number_id belongs to {listed}, but from_number is {from}"),
             "[service]: take both from the same line of `callbox service show`, or leave \
              phone_number_id out",
-        )],
-        Ok(_) if found => vec![Finding::ok(format!("{from} is one of the account's"))],
-        Ok(Pair::Right) => vec![Finding::ok(format!(
-            "{from} is the number of phone_number_id"
-        ))],
-        Ok(Pair::Unproven) => vec![unproven(patient)],
-        Err(error @ ApiError::NoSuchNumber { .. }) => vec![Finding::told(
-            Level::Fault,
-            &error.to_string(),
-            "`callbox service show` lists the numbers",
-        )],
-        Err(ApiError::NotFound(_) | ApiError::NotYours(_)) => vec![Finding::fault(
-            "the service knows no number with this phone_number_id for this key",
-            "[service] phone_number_id: copy the id again from `callbox service show`, or leave \
-             it out; and base_url, if it is set, must be right",
-        )],
-        Err(_) => Vec::new(),
-    }
-}
-
-/// Without a call to tell, the service's own list does, where it has one.
-fn unproven(patient: &Patient) -> Finding {
-    let from = &patient.file.service.from_number;
-    let Service::Asked { number, .. } = &patient.service else {
-        return Finding::skip(format!("{from}: not asked"));
+        )
     };
-    match number.as_ref() {
-        Ok(number) if number.number == *from => {
-            Finding::ok(format!("{from} is the number of phone_number_id"))
+    Some(match (answer, number) {
+        (Ok(Pair::Wrong { listed }), _) => wrong(listed),
+        (Ok(_), _) if file.service.phone_number_id.is_none() => {
+            Finding::ok(format!("{from} is one of the account's"))
         }
-        Ok(number) => Finding::fault(
-            format!(
-                "phone_number_id belongs to {}, but from_number is {from}",
-                number.number
-            ),
-            "[service]: take both from the same line of `callbox service show`, or leave \
-             phone_number_id out",
-        ),
-        Err(_) => Finding::skip(format!(
+        (Ok(Pair::Right), _) => right(),
+        // Without a call to tell, the service's own list does, where it has one.
+        (Ok(Pair::Unproven), Ok(number)) if number.number == *from => right(),
+        (Ok(Pair::Unproven), Ok(number)) => wrong(&number.number),
+        (Ok(Pair::Unproven), Err(_)) => Finding::skip(format!(
             "{from} has no calls yet that would show whether phone_number_id is its own; the \
              first call tells"
         )),
-    }
+        (Err(error @ ApiError::NoSuchNumber { .. }), _) => Finding::told(
+            Level::Fault,
+            &error.to_string(),
+            "`callbox service show` lists the numbers",
+        ),
+        (Err(ApiError::NotFound(_) | ApiError::NotYours(_)), _) => Finding::fault(
+            "the service knows no number with this phone_number_id for this key",
+            "[service] phone_number_id: copy the id again from `callbox service show`, or leave \
+             it out; and base_url, if it is set, must be right",
+        ),
+        (Err(_), _) => return None,
+    })
 }
 
 const APPLY: &str = "callbox service apply";

@@ -807,3 +807,122 @@ impl Random {
         }
     }
 }
+
+const NUMBER: &str = r#"{
+    "id": "6F2C9F0E-7D1B-4A53-9A8E-2F6A3C1D0B11",
+    "number": "+4930123456",
+    "status": "active",
+    "incoming_call_action": "auto_accept",
+    "client_websocket_url": "wss://door.example/inbound/secret",
+    "filter_mode": {"new": "shape"}
+}"#;
+
+fn number_id() -> PhoneNumberId {
+    PhoneNumberId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11").unwrap()
+}
+
+#[test]
+fn a_number_is_read_and_its_streams_path_is_not_shown() {
+    let number = read_number(&answer(200, NUMBER), &number_id()).unwrap();
+    assert_eq!(number.number.as_str(), "+4930123456");
+    assert_eq!(
+        number.incoming_call_action,
+        Some(IncomingAction::AutoAccept)
+    );
+    let url = number.client_websocket_url.clone().unwrap();
+    assert!(url.is(&WsUrl::parse("wss://door.example/inbound/secret").unwrap()));
+    assert!(!url.is(&WsUrl::parse("wss://door.example/inbound/other").unwrap()));
+    let shown = format!("{number:?} {url}");
+    assert!(shown.contains("wss://door.example/…"), "{shown}");
+    assert!(
+        !shown.contains("secret") && !shown.contains("0123456"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_a_number_may_lack_or_have_anew_is_no_fault() {
+    let cases = [
+        r#"{"id": "ID", "number": "+4930123456"}"#,
+        r#"{"id": "ID", "number": "+4930123456", "client_websocket_url": null,
+            "incoming_call_action": null, "status": null}"#,
+        r#"{"id": "ID", "number": "+4930123456", "incoming_call_action": "teleport",
+            "client_websocket_url": "\u001b[2J javascript:alert(1)"}"#,
+    ];
+    for body in cases {
+        let body = body.replace("ID", number_id().as_str());
+        let number = read_number(&answer(200, &body), &number_id());
+        let number = number.unwrap_or_else(|error| panic!("{error}: {body}"));
+        if let Some(url) = number.client_websocket_url {
+            assert_eq!(url.to_string(), "(not an address of a stream)");
+        }
+    }
+}
+
+#[test]
+fn a_list_in_which_no_number_can_be_read_is_not_an_empty_account() {
+    let read = |body: &str| read_numbers(&answer(200, body)).map(|all| all.len());
+    assert_eq!(read("[]"), Ok(0));
+    assert_eq!(read(&format!("[{NUMBER}, {{}}]")), Ok(1));
+    assert_eq!(read(&format!(r#"{{"phone_numbers": [{NUMBER}]}}"#)), Ok(1));
+    assert!(matches!(read("[{}]"), Err(ApiError::Unreadable(_))));
+    assert!(matches!(read("{}"), Err(ApiError::Unreadable(_))));
+}
+
+#[test]
+fn an_update_is_done_when_the_number_is_as_wanted() {
+    let is = read_number(&answer(200, NUMBER), &number_id()).unwrap();
+    let to = |url| NumberUpdate::for_inbound(Some(WsUrl::parse(url).unwrap()));
+    assert!(to("wss://door.example/inbound/secret").is_done(&is));
+    assert!(!to("wss://door.example/inbound/other").is_done(&is));
+    assert!(!NumberUpdate::for_inbound(None).is_done(&is));
+}
+
+#[test]
+fn a_transcript_is_in_order_bounded_and_safe_to_show() {
+    let long = r"ä\u0007".repeat(150_000);
+    let body = format!(
+        r#"[{{"seq": 2, "party": "visitor", "text": "b"}},
+            {{"seq": 1, "ts_ms": -5, "party": "local", "text": "{long}"}},
+            {{"seq": 1.5}}, null]"#
+    );
+    let segments = read_transcript(&answer(200, &body), &id()).unwrap();
+    let [first, second] = &segments[..] else {
+        panic!("{segments:?}")
+    };
+    assert_eq!((first.seq, second.seq), (1, 2));
+    assert!(first.text.len() <= 2048 && first.text.len() > 2040);
+    assert!(!first.text.contains(char::is_control));
+    assert_eq!(second.party, Party::Other("visitor".into()));
+    assert!(!format!("{segments:?}").contains('ä'));
+}
+
+#[test]
+fn one_segment_of_another_call_makes_a_transcript_somebody_elses() {
+    let mine = format!(
+        r#"{{"call_id": "{}", "seq": 0, "party": "remote", "text": "a"}}"#,
+        id()
+    );
+    let theirs = mine.replace("6f2c", "ffff");
+    let read = |body: String| read_transcript(&answer(200, &body), &id()).map(|s| s.len());
+    assert_eq!(read(format!("[{mine}]")), Ok(1));
+    assert_eq!(
+        read(format!("[{mine},{theirs}]")),
+        Err(ApiError::OtherThan("call"))
+    );
+}
+
+#[test]
+fn a_call_tells_its_line_and_who_drives_it_if_it_is_told() {
+    let read = |more: &str| {
+        let body = CALL.replacen('{', &format!("{{{more}"), 1);
+        let body = body.replace(r#""origin": "dedicated_number","#, "");
+        let body = body.replace(r#""mode": {"new": ["shape", 1]}"#, r#""x": 0"#);
+        read_call(&answer(200, &body), &id()).unwrap()
+    };
+    let call = read(r#""origin": "dedicated_number", "mode": "hosted_agent","#);
+    assert_eq!(call.origin(), Some("dedicated_number"));
+    assert_eq!(call.mode(), Some("hosted_agent"));
+    let call = read(r#""origin": null, "mode": 7,"#);
+    assert_eq!((call.origin(), call.mode()), (None, None));
+}
