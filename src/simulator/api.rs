@@ -202,8 +202,7 @@ pub(super) struct Request {
 pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
     let path = request.uri.path();
     if path == DOCUMENT && request.method == Method::GET {
-        let document = serde_json::from_str(OPENAPI);
-        return Reply::ok(document.expect("the document is JSON"));
+        return Reply::ok(document(&shared.base_path));
     }
     let endpoint = Endpoint::of(&shared.base_path, path);
     let Some(endpoint) = endpoint.filter(|endpoint| endpoint.exists(&shared.service)) else {
@@ -247,6 +246,13 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
         Resource::IncomingAction => numbers::action(&asks),
     };
     reply.unwrap_or_else(|refusal| refusal)
+}
+
+/// The description of this API, as it is served here.
+fn document(base_path: &str) -> Value {
+    let mut document: Value = serde_json::from_str(OPENAPI).expect("the document is JSON");
+    document["servers"][0]["url"] = base_path.into();
+    document
 }
 
 /// A request that is understood so far: by whom, and about what.

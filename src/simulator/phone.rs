@@ -305,6 +305,7 @@ mod tests {
             [n, ..] => char::from_digit(u32::from(n.unsigned_abs()), 10).unwrap(),
             [] => unreachable!(),
         });
+        let blocks = blocks.collect();
         let marks = phone
             .take_reached()
             .into_iter()
@@ -312,7 +313,7 @@ mod tests {
                 Reached::Mark(name) => name,
                 Reached::Spoken(text) => panic!("{text} was spoken"),
             });
-        (blocks.collect(), marks.collect())
+        (blocks, marks.collect())
     }
 
     #[test]
