@@ -28,7 +28,7 @@ pub(super) struct Reply {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Value,
     /// A call that begins with this reply.
-    pub(super) begins: Option<Begins>,
+    pub(super) begins: Option<Box<Begins>>,
 }
 
 impl Reply {
@@ -337,11 +337,11 @@ fn place(asks: &Asks<'_>) -> Answered {
     body["rate_limit"] = usage.json();
     let detects = asked.detects_voicemail;
     Ok(Reply {
-        begins: Some(Begins {
+        begins: Some(Box::new(Begins {
             call: call.id,
             direction: Direction::Outbound,
             detects_voicemail: detects.unwrap_or(shared.service.voicemail_detection),
-        }),
+        })),
         ..Reply::ok(body)
     })
 }
