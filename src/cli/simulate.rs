@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER=ROLE", value_parser = callee_for)]
     pub callee_for: Vec<(E164, Role)>,
     /// Keys the callee presses, the first so long after they can be heard, like
-    /// 2s:1 or 3s:42#; may be repeated
+    /// 2s:1 or 3s:42#; a machine presses none; may be repeated
     #[arg(long, value_name = "TIME:KEYS", value_parser = keys)]
     pub keys: Vec<Timed>,
     /// How the device gets to know of keys
@@ -212,7 +212,8 @@ impl Arguments {
             None => speech::callee(),
         };
         let mut callee = self.acting(role, spoken);
-        for keys in &self.keys {
+        // A machine presses none: that is what a confirmation is for.
+        for keys in self.keys.iter().filter(|_| role != Role::Voicemail) {
             callee = callee.pressing(keys.at, &keys.what);
         }
         for words in &self.stt_words {
@@ -551,7 +552,7 @@ mod tests {
     #[test]
     fn what_a_person_would_try_is_in_the_configuration() {
         let words = "--encoding l16le/24000 --keys 2s:1 --keys 3s:42# --key-tones both \
-                     --stt-words 1s:Hello --no-voicemail-detection --callee voicemail \
+                     --stt-words 1s:Hello --no-voicemail-detection \
                      --inbound wss://box.example/in";
         let config = parse(words).unwrap().config().unwrap();
         assert_eq!(config.service.encoding.to_string(), "l16le/24000");
@@ -561,15 +562,17 @@ mod tests {
         assert_eq!(pressed.collect::<String>(), "142#");
         assert_eq!(config.callee.keys.carried, Carried::Both);
         assert_eq!(config.callee.words[0].text, "Hello");
-        assert!(matches!(config.callee.says, Says::Forever(_)));
         let number = &config.numbers[0];
         assert_eq!(number.incoming_call_action, IncomingAction::AutoAccept);
         assert!(number.client_websocket_url.is_some());
 
         let config = parse("--encoding g722").unwrap().config().unwrap();
         assert!(matches!(config.service.announce, Announce::Other { .. }));
-        let listed = parse("--callee-for +15005550201=ring-out").unwrap();
-        assert_eq!(listed.callee_for[0].1, Role::RingOut);
+        let listed = parse("--callee-for +15005550201=voicemail --keys 1s:1").unwrap();
+        assert_eq!(listed.callee_for[0].1, Role::Voicemail);
+        let machine = listed.callee(Role::Voicemail).unwrap();
+        assert!(matches!(machine.says, Says::Forever(_)));
+        assert!(machine.keys.presses.is_empty());
     }
 
     #[test]

@@ -71,7 +71,7 @@ enum Resource {
     IncomingAction,
 }
 
-/// The path of an id, as the document has it.
+/// Where ids are in a path, as the document writes it.
 const NUMBER_ID: &str = "{phone_number_id}";
 const CALL_ID: &str = "{call_id}";
 
