@@ -28,7 +28,7 @@ pub(super) struct Reply {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Value,
     /// A call that begins with this reply.
-    pub(super) begins: Option<Begins>,
+    pub(super) begins: Option<Box<Begins>>,
 }
 
 impl Reply {
@@ -71,7 +71,7 @@ enum Resource {
     IncomingAction,
 }
 
-/// The path of an id, as the document has it.
+/// Where ids are in a path, as the document writes it.
 const NUMBER_ID: &str = "{phone_number_id}";
 const CALL_ID: &str = "{call_id}";
 
@@ -202,8 +202,7 @@ pub(super) struct Request {
 pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
     let path = request.uri.path();
     if path == DOCUMENT && request.method == Method::GET {
-        let document = serde_json::from_str(OPENAPI);
-        return Reply::ok(document.expect("the document is JSON"));
+        return Reply::ok(document(&shared.base_path));
     }
     let endpoint = Endpoint::of(&shared.base_path, path);
     let Some(endpoint) = endpoint.filter(|endpoint| endpoint.exists(&shared.service)) else {
@@ -247,6 +246,13 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
         Resource::IncomingAction => numbers::action(&asks),
     };
     reply.unwrap_or_else(|refusal| refusal)
+}
+
+/// The description of this API, as it is served here.
+fn document(base_path: &str) -> Value {
+    let mut document: Value = serde_json::from_str(OPENAPI).expect("the document is JSON");
+    document["servers"][0]["url"] = base_path.into();
+    document
 }
 
 /// A request that is understood so far: by whom, and about what.
@@ -331,11 +337,11 @@ fn place(asks: &Asks<'_>) -> Answered {
     body["rate_limit"] = usage.json();
     let detects = asked.detects_voicemail;
     Ok(Reply {
-        begins: Some(Begins {
+        begins: Some(Box::new(Begins {
             call: call.id,
             direction: Direction::Outbound,
             detects_voicemail: detects.unwrap_or(shared.service.voicemail_detection),
-        }),
+        })),
         ..Reply::ok(body)
     })
 }

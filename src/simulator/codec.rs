@@ -19,7 +19,7 @@ use super::{pcma, pcmu};
 pub(super) const PACKETS: u32 = 50;
 /// Longest sound of one payload of the device, in seconds.
 const LONGEST: u32 = 30;
-/// Largest Opus packet (RFC 6716 §3.2.1, with the code of three frames).
+/// Most bytes of an Opus packet that is sent (RFC 6716 §3.2.1: of a frame).
 const OPUS_MAX: usize = 1275;
 
 /// How sound is written on the wire.

@@ -33,8 +33,8 @@ use super::new_id;
 
 /// For the connection, TLS and the handshake together.
 const TIME_OUT: Duration = Duration::from_secs(10);
-/// Largest message of the device: 30 s of PCMU in base64, and some.
-const MESSAGE_MAX: usize = 512 * 1024;
+/// Largest message of the device: 30 s of L16 at 24 kHz in base64, and some.
+const MESSAGE_MAX: usize = 2 << 20;
 /// Receive buffer: small, so that a line that stalls is felt by the device as
 /// a socket that takes no more.
 const RECEIVE_BUFFER: u32 = 8 * 1024;

@@ -416,7 +416,9 @@ impl Conversation {
     /// Keys the device is told of by frames. One pressed while there is no
     /// socket is lost.
     fn press_keys(&mut self, now: Instant) {
-        let since = self.mouth.since_began(now);
+        let Some(since) = self.mouth.began().map(|began| now - began) else {
+            return;
+        };
         while let Some(digit) = self.keypad.take_frame(since) {
             if let Some(media) = &mut self.media {
                 let frame = media.frames.digit(digit);
@@ -428,7 +430,9 @@ impl Conversation {
 
     /// What speech-to-text makes of the callee, where the device wants that.
     fn recognize(&mut self, now: Instant) {
-        let since = self.mouth.since_began(now);
+        let Some(since) = self.mouth.began().map(|began| now - began) else {
+            return;
+        };
         while let Some(heard) = self.recognizer.take(since) {
             if self.media.as_ref().is_some_and(|media| media.stt) {
                 self.barge_in(now, &heard);
@@ -808,7 +812,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbox: mpsc::Receiv
 mod tests {
     use super::*;
     use crate::simulator::exchange::Call;
-    use crate::simulator::{Config, Number, Service};
+    use crate::simulator::{Config, Number, Service, Tasks};
 
     /// Lives a call without a media URL on a clock that jumps from one timer
     /// to the next; `meanwhile` is asked of it at that time.
@@ -822,7 +826,12 @@ mod tests {
             ..Config::default()
         };
         let trust = dial::trust(None).unwrap();
-        let shared = Arc::new(Shared::new(config, String::new(), trust));
+        let (alive, _) = mpsc::channel(1);
+        let tasks = Tasks {
+            runtime: tokio::runtime::Handle::current(),
+            alive: alive.downgrade(),
+        };
+        let shared = Arc::new(Shared::new(config, String::new(), trust, tasks));
         let number = Number::default();
         let now = shared.now();
         shared.state().exchange.enter(Call {
@@ -851,7 +860,7 @@ mod tests {
             callee: Callee::absent(answer),
             line: Line::default(),
             inbox,
-            alive: mpsc::channel(1).0,
+            alive,
         };
         let asked = async {
             if let Some((time, command)) = meanwhile {

@@ -61,7 +61,7 @@ mod tests {
         }
         for sample in i16::MIN..=i16::MAX {
             let error = (i32::from(decode(encode(sample))) - i32::from(sample)).abs();
-            // Half a step: an 33rd of the size, and never less than 8.
+            // Half a step: a 32nd of the size, and never less than 8.
             let most = (i32::from(sample).abs() / 32).max(8);
             assert!(error <= most, "{sample}: off by {error}");
         }

@@ -175,8 +175,13 @@ impl Phone {
 
     /// Plays up to `now`, and no more after that.
     pub(super) fn hang_up(&mut self, now: Instant) {
-        self.clear(now);
+        self.advance(now);
         self.hung_up = true;
+        if let Some(Item::Voice(voice)) = self.queue.pop_front()
+            && voice.spoken > 0
+        {
+            self.reached.push(Reached::Spoken(voice.cut()));
+        }
     }
 
     /// What was reached since the last time.
@@ -305,6 +310,7 @@ mod tests {
             [n, ..] => char::from_digit(u32::from(n.unsigned_abs()), 10).unwrap(),
             [] => unreachable!(),
         });
+        let blocks = blocks.collect();
         let marks = phone
             .take_reached()
             .into_iter()
@@ -312,7 +318,7 @@ mod tests {
                 Reached::Mark(name) => name,
                 Reached::Spoken(text) => panic!("{text} was spoken"),
             });
-        (blocks.collect(), marks.collect())
+        (blocks, marks.collect())
     }
 
     #[test]
@@ -386,6 +392,16 @@ mod tests {
         phone.hang_up(answered + Duration::from_secs(1));
         phone.advance(answered + Duration::from_secs(2));
         assert_eq!(phone.heard().len(), 8000);
+    }
+
+    #[test]
+    fn a_voice_is_cut_off_by_hanging_up_and_later_marks_are_not_reached() {
+        let answered = Instant::now();
+        let mut phone = Phone::new(answered, 8000, BUFFER);
+        assert!(phone.speak(answered, "Water in the cellar, please.".into()));
+        assert!(phone.mark(answered, "m".into()));
+        phone.hang_up(answered + BUFFER + Duration::from_millis(500));
+        assert_eq!(phone.take_reached(), [Reached::Spoken("Water i".into())]);
     }
 
     #[test]

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
-use callbox::simulator::{API_KEY, Answer, Callee, Config, Event, Handle, NUMBER, Running};
-use callbox::simulator::{Simulator, Status, What};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use callbox::simulator::{
+    API_KEY, Answer, Call, Callee, Config, Event, Handle, HangsUp, NUMBER, Running, Says,
+    Simulator, Status, What,
+};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +19,11 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 /// The number that is called.
 pub(crate) const CALLEE: &str = "+15005550199";
 
-/// What a device answers a handshake with: raw audio both ways.
-pub(crate) const RAW: &[(&str, &str)] = &[
+/// What a device answers a handshake with.
+pub(crate) type Headers = &'static [(&'static str, &'static str)];
+
+/// Raw audio both ways.
+pub(crate) const RAW: Headers = &[
     ("x-use-inkbox-text-to-speech", "false"),
     ("x-use-inkbox-speech-to-text", "false"),
 ];
@@ -87,6 +94,20 @@ impl Client {
         read(request.header("x-api-key", self.key)).await.unwrap()
     }
 
+    /// Any request; a body that is `Null` is none.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &Value) -> Answered {
+        let method = method.parse().unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = request.header("x-api-key", self.key);
+        let request = match body {
+            Value::Null => request,
+            body => request
+                .header("content-type", "application/json")
+                .body(body.to_string()),
+        };
+        read(request).await.unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answered, reqwest::Error> {
         let request = self
             .http
@@ -137,7 +158,7 @@ pub(crate) async fn event(
 }
 
 /// Waits until `call` is over.
-pub(crate) async fn over(handle: &Handle, call: &str) -> callbox::simulator::Call {
+pub(crate) async fn over(handle: &Handle, call: &str) -> Call {
     let ended = |what: &What| matches!(what, What::Status(status, _) if status.is_over());
     event(handle, call, ended).await;
     handle.call(call).unwrap()
@@ -178,7 +199,7 @@ impl Device {
     }
 
     /// Takes the next media socket and answers with these headers.
-    pub(crate) async fn accept_with(&self, answer: &'static [(&str, &str)]) -> Media {
+    pub(crate) async fn accept_with(&self, answer: Headers) -> Media {
         Media::accept(self.tcp().await, answer).await
     }
 }
@@ -192,7 +213,7 @@ pub(crate) struct Media<S = TcpStream> {
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Media<S> {
-    pub(crate) async fn accept(stream: S, answer: &'static [(&str, &str)]) -> Self {
+    pub(crate) async fn accept(stream: S, answer: Headers) -> Self {
         let mut request = None;
         #[expect(clippy::result_large_err, reason = "tungstenite's type")]
         let handshake = |theirs: &Request, mut ours: Response| {
@@ -252,10 +273,9 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Media<S> {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// Sends µ-law bytes as one packet.
+    /// Sends a payload as one packet.
     pub(crate) async fn speak(&mut self, payload: &[u8]) {
-        use base64::Engine;
-        let payload = base64::engine::general_purpose::STANDARD.encode(payload);
+        let payload = STANDARD.encode(payload);
         let media = json!({"payload": payload, "track": "outbound"});
         let stream_id = self.stream_id.clone();
         self.send(json!({"event": "media", "stream_id": stream_id, "media": media}))
@@ -272,4 +292,72 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Media<S> {
             }
         }
     }
+}
+
+/// µ-law of about ±8000: anything but silence.
+pub(crate) const LOUD: u8 = 0xa0;
+
+pub(crate) fn answering(says: Says, hangs_up: HangsUp) -> Config {
+    let mut config = quick(Answer::After(ms(1)));
+    config.callee = Callee {
+        answer: Answer::After(ms(1)),
+        says,
+        hangs_up,
+        ..Callee::echoing()
+    };
+    config
+}
+
+pub(crate) fn patient() -> Config {
+    answering(Says::Silence, HangsUp::Never)
+}
+
+/// A service, a device, and a call whose media socket is open and started.
+pub(crate) struct Talk {
+    pub(crate) simulator: Running,
+    pub(crate) device: Device,
+    pub(crate) call: String,
+    pub(crate) media: Media,
+}
+
+impl Talk {
+    /// For raw audio both ways.
+    pub(crate) async fn begin(config: Config) -> Self {
+        Self::begin_with(config, RAW).await
+    }
+
+    pub(crate) async fn begin_with(config: Config, answer: Headers) -> Self {
+        let simulator = start(config).await;
+        let device = Device::listen().await;
+        let call = Client::new(&simulator).placed(&device.url()).await;
+        let mut media = device.accept_with(answer).await;
+        media.frame_of("start").await;
+        Self {
+            simulator,
+            device,
+            call,
+            media,
+        }
+    }
+
+    pub(crate) async fn over(&self) -> Call {
+        over(&self.simulator.handle, &self.call).await
+    }
+
+    pub(crate) async fn event(&self, wanted: impl FnMut(&What) -> bool) {
+        event(&self.simulator.handle, &self.call, wanted).await;
+    }
+
+    pub(crate) fn heard(&self) -> Vec<i16> {
+        self.simulator.handle.heard(&self.call).unwrap()
+    }
+}
+
+pub(crate) fn payload(frame: &Value) -> Vec<u8> {
+    let text = frame["media"]["payload"].as_str().unwrap();
+    STANDARD.decode(text).unwrap()
+}
+
+pub(crate) fn loud_samples(heard: &[i16]) -> usize {
+    heard.iter().filter(|sample| sample.abs() > 4000).count()
 }

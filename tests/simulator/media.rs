@@ -1,78 +1,12 @@
 //! The simulator's media leg, met by a plain WebSocket device.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use callbox::simulator::{
-    Announce, Answer, Call, Callee, Config, ContextShape, HangsUp, Reason, Running, Says, Status,
-    What, speech,
+    Announce, Answer, ContextShape, HangsUp, Reason, Says, Status, What, speech,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::common::*;
-
-/// µ-law of about ±8000: anything but silence.
-const LOUD: u8 = 0xa0;
-
-fn answering(says: Says, hangs_up: HangsUp) -> Config {
-    let mut config = quick(Answer::After(ms(1)));
-    config.callee = Callee {
-        answer: Answer::After(ms(1)),
-        says,
-        hangs_up,
-        ..Callee::echoing()
-    };
-    config
-}
-
-fn patient() -> Config {
-    answering(Says::Silence, HangsUp::Never)
-}
-
-/// A service, a device, and a call whose media socket is open and started.
-struct Talk {
-    simulator: Running,
-    device: Device,
-    call: String,
-    media: Media,
-}
-
-impl Talk {
-    async fn begin(config: Config) -> Self {
-        let simulator = start(config).await;
-        let device = Device::listen().await;
-        let call = Client::new(&simulator).placed(&device.url()).await;
-        let mut media = device.accept().await;
-        media.frame_of("start").await;
-        Self {
-            simulator,
-            device,
-            call,
-            media,
-        }
-    }
-
-    async fn over(&self) -> Call {
-        over(&self.simulator.handle, &self.call).await
-    }
-
-    async fn event(&self, wanted: impl FnMut(&What) -> bool) {
-        event(&self.simulator.handle, &self.call, wanted).await;
-    }
-
-    fn heard(&self) -> Vec<i16> {
-        self.simulator.handle.heard(&self.call).unwrap()
-    }
-}
-
-fn payload(frame: &Value) -> Vec<u8> {
-    let text = frame["media"]["payload"].as_str().unwrap();
-    STANDARD.decode(text).unwrap()
-}
-
-fn loud_samples(heard: &[i16]) -> usize {
-    heard.iter().filter(|sample| sample.abs() > 4000).count()
-}
 
 #[tokio::test]
 async fn words_arrive_in_packets_and_then_the_callee_hangs_up() {
@@ -262,6 +196,7 @@ async fn a_pipeline_left_on_gets_no_raw_audio() {
     let mut media = device.accept_with(&[]).await;
     media.frame_of("start").await;
     media.speak(&[LOUD; 160]).await;
+    assert_eq!(media.frame().await["event"], "error");
     assert_eq!(media.frame().await["event"], "stop");
     let call = over(&simulator.handle, &call).await;
     assert_eq!(
