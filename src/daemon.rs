@@ -427,8 +427,8 @@ impl Daemon {
             media,
             ..
         } = self;
-        drop(media);
         drop(store);
+        media.end().await;
         if tokio::time::timeout(FLUSH_WITHIN, ended).await.is_err() {
             tracing::error!("the records are not all on disk: the disk is too slow");
         }
@@ -558,8 +558,11 @@ impl Daemon {
     fn on_round(&mut self) {
         self.retry_held();
         self.look_at_the_clock();
-        self.health
-            .round(self.sound.stats.beats(), &self.media, &self.store);
+        // The watchdog is fed once the service manager knows of us.
+        if self.ready {
+            self.health
+                .round(self.sound.stats.beats(), &self.media, &self.store);
+        }
         let reading = self.reading();
         if self.health.hourly() {
             self.keep_state();

@@ -77,7 +77,7 @@ counters! {
     AnswersMissed = "answers_missed",
     /// Calls that could not be followed because the table was full.
     AttemptsCrowded = "attempts_crowded",
-    /// Inbound calls that were not let in.
+    /// Inbound calls that were not let in: another was up, or they are refused.
     CallsTurnedAway = "calls_turned_away",
     /// Announcements the service did not say were played, within the bound.
     AnnouncementsUnheard = "announcements_unheard",

@@ -1,25 +1,28 @@
 //! Throws a hundred random days at a `Call` and a small model of the service,
-//! and looks for a stuck state, a second call, or a call left up.
+//! and looks for a stuck state, a second call, a call left up, a press without
+//! an end, or a door that opens to whom it should not.
 //!
 //! The service here has a clock of its own that the machine cannot see: calls
 //! dial, ring, are answered, hang up and time out in it whatever the device
 //! does. Between the two lies a bad line: answers are late, lost, wrong about
 //! the outcome or doubled, REST goes away for hours, sockets drop, the device
-//! sleeps and wakes, crashes and starts again.
+//! sleeps and wakes, crashes and starts again. Presses go through lists; callees
+//! confirm or do not, type codes and rubbish, are told announcements; people call
+//! the device, at the worst moments.
 //!
 //! A world that fails prints its seed: `SEED=7 cargo test --test call_model`
 //! plays that one alone, with its story on the error output.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use callbox::call::{
-    Call, Cleared, Config, HangUpAnswer, Input, Kind, Look, MAX_OUTPUTS, Output, Phase, Plan,
-    Reason, Record, Refusal, Report, Snapshot, Status,
+    Call, Cleared, Config, Direction, Door, HangUpAnswer, Inbound, Input, Kind, Look, MAX_OUTPUTS,
+    Output, Phase, Plan, Reason, Record, Refusal, Report, Snapshot, Source, Status,
 };
 use callbox::trace::Counter;
-use callbox::units::{AttemptId, ButtonId, CallId, Mode, SocketId};
+use callbox::units::{AttemptId, ButtonId, CallId, Digit, Mode, SocketId};
 
 /// Worlds played, each of which lasts [`DAYS`].
 const WORLDS: u64 = 20;
@@ -33,6 +36,13 @@ const SERVICE_MAX: u64 = 3_600_000;
 /// No attempt stays open longer than this: every bound of the machine in a
 /// row, with the time for answers that never come.
 const OPEN_MAX: u64 = 45 * 60_000;
+
+/// No press goes on for longer than this: the longest list here has six turns.
+const PRESS_MAX: u64 = 6 * OPEN_MAX;
+
+/// What opens the door, and confirms.
+const CODE: [char; 2] = ['4', '7'];
+const CONFIRM: char = '1';
 
 #[test]
 fn no_world_finds_a_stuck_state_a_second_call_or_a_call_left_up() {
@@ -94,6 +104,7 @@ enum Change {
     Streams,
     Media(u32),
     Drops(u32),
+    Keys(u32),
     Ends(u8),
 }
 
@@ -101,6 +112,8 @@ enum Change {
 enum Weather {
     Press,
     Cancel,
+    Answer,
+    CallsUs,
     RestAway,
     RestBack,
     Sleep,
@@ -120,6 +133,10 @@ struct Leg {
     status: Status,
     reason: Option<Reason>,
     socket: Option<u32>,
+    /// Somebody calls the device.
+    inbound: bool,
+    /// The service made two calls of one request.
+    doubled: bool,
     /// The device has been told of it.
     heard: bool,
     /// The device said that there was none: it may turn up beside another.
@@ -143,6 +160,17 @@ struct Seen {
     placed: bool,
     first_look: Option<u64>,
     closed: bool,
+    press: Option<AttemptId>,
+    confirmed: bool,
+    joins: u32,
+}
+
+/// The stream that is attached, as the device has said.
+#[derive(Clone, Copy, PartialEq)]
+struct Attached {
+    attempt: AttemptId,
+    socket: SocketId,
+    joined: bool,
 }
 
 /// How often each thing happened, to show that the worlds are not tame.
@@ -153,6 +181,10 @@ struct Tally {
     most_outputs: usize,
     inputs: u64,
     orphans: u32,
+    later_numbers: u32,
+    joins: u32,
+    doors: u32,
+    strays: u32,
 }
 
 struct World {
@@ -166,6 +198,7 @@ struct World {
     slept: u64,
     rest_away: bool,
     has_hang_up: bool,
+    inbound: Inbound,
     calm: bool,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
@@ -180,6 +213,16 @@ struct World {
     legs: Vec<Leg>,
     sockets: u32,
     seen: BTreeMap<(u32, AttemptId), Seen>,
+    /// Attempts of this process that have no last record yet.
+    open: BTreeSet<AttemptId>,
+    /// What the latest press asked for; what each press did that was taken.
+    asked: Plan,
+    plans: BTreeMap<(u32, AttemptId), Plan>,
+    /// The latest turn of each press.
+    turns: BTreeMap<(u32, AttemptId), (u8, u8)>,
+    attached: Option<Attached>,
+    /// Since when the visitor waits, on the clock of [`Seen::opened`].
+    busy_since: Option<u64>,
     tally: Tally,
 }
 
@@ -188,6 +231,11 @@ impl World {
         let t0 = Instant::now(); // an arbitrary origin; only sums of it are used
         let mut random = Random(seed);
         let has_hang_up = random.percent(70);
+        let inbound = match random.below(4) {
+            0 => Inbound::Refuse,
+            1 => Inbound::Answer,
+            _ => Inbound::Chime,
+        };
         Self {
             seed,
             told,
@@ -202,7 +250,8 @@ impl World {
             events: BinaryHeap::new(),
             order: 0,
             mail: Vec::new(),
-            call: Call::new(config(), &Snapshot::default(), t0),
+            call: Call::new(config(inbound), &Snapshot::default(), t0),
+            inbound,
             process: 1,
             due: Some(t0),
             phase: Phase::Idle,
@@ -212,6 +261,19 @@ impl World {
             legs: Vec::new(),
             sockets: 0,
             seen: BTreeMap::new(),
+            open: BTreeSet::new(),
+            asked: Plan {
+                kind: Kind::Talk,
+                targets: Vec::new(),
+                cycles: 1,
+                ring_for: Duration::ZERO,
+                confirm: None,
+                mode: Mode::default(),
+            },
+            plans: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            attached: None,
+            busy_since: None,
             tally: Tally::default(),
         }
     }
@@ -222,6 +284,8 @@ impl World {
         for (weather, mean) in [
             (Weather::Press, 900),
             (Weather::Cancel, 2_000),
+            (Weather::Answer, 2_000),
+            (Weather::CallsUs, 1_500),
             (Weather::RestAway, 4_000),
             (Weather::Sleep, 9_000),
             (Weather::Nonsense, 300),
@@ -293,16 +357,19 @@ impl World {
             Weather::Press => {
                 let button = ButtonId(self.random.below(3) as u8);
                 let qualified_in = Duration::from_millis(20);
+                let plan = self.plan();
                 self.tell(
                     0,
                     Input::Press {
                         button,
                         qualified_in,
-                        plan: one_number(),
+                        plan,
                     },
                 );
             }
             Weather::Cancel => self.tell(0, Input::Cancel),
+            Weather::Answer => self.tell(0, Input::Answer),
+            Weather::CallsUs => self.calls_us(),
             Weather::RestAway => {
                 self.rest_away = true;
                 let long = if self.random.percent(20) {
@@ -354,7 +421,7 @@ impl World {
         let attempt = AttemptId(self.random.below(400) as u32);
         let old = AttemptId(1_000_000 + self.random.below(9) as u32);
         let socket = SocketId(self.random.below(200) as u32);
-        let input = match self.random.below(9) {
+        let input = match self.random.below(12) {
             0 => Input::Refused {
                 attempt: old,
                 why: Refusal::Carrier,
@@ -375,6 +442,16 @@ impl World {
                 attempt: old,
                 found: Look::Absent,
             },
+            8 => Input::Spoken { socket },
+            9 => Input::Digit {
+                socket,
+                digit: key(CONFIRM),
+                source: Source::Signalled,
+            },
+            10 => Input::Heard {
+                socket,
+                text: "sesame".repeat(200),
+            },
             _ => Input::HungUp {
                 attempt,
                 answer: HangUpAnswer::Failed,
@@ -383,12 +460,53 @@ impl World {
         self.tell(0, input);
     }
 
+    fn plan(&mut self) -> Plan {
+        let numbers = match self.random.below(20) {
+            0 => 0,
+            1..8 => 1,
+            _ => self.random.between(2, 4) as u8,
+        };
+        let repeats = self.random.below(4) as u8;
+        Plan {
+            kind: match self.random.percent(25) {
+                true => Kind::Announce { repeats },
+                false => Kind::Talk,
+            },
+            targets: (0..numbers).collect(),
+            cycles: self.random.below(3) as u8,
+            ring_for: Duration::from_secs(self.random.between(5, 60)),
+            confirm: self.random.percent(50).then(|| key(CONFIRM)),
+            mode: Mode {
+                tts: self.random.percent(10),
+                stt: self.random.percent(10),
+            },
+        }
+    }
+
+    /// What the press asked for that made this attempt.
+    fn plan_of(&self, process: u32, attempt: AttemptId) -> Option<&Plan> {
+        let press = self.seen.get(&(process, attempt))?.press?;
+        self.plans.get(&(process, press))
+    }
+
+    fn calls_us(&mut self) {
+        let index = self.push_leg(AttemptId(0));
+        let leg = &mut self.legs[index];
+        (leg.inbound, leg.made, leg.made_at) = (true, true, self.now);
+        leg.status = Status::Answered;
+        self.change_in(1, 300, index, Change::Streams);
+        self.change_in(500, 60_000, index, Change::Ends(4));
+    }
+
     fn restart(&mut self) {
         let saved = self.call.limits(self.instant());
         self.process += 1;
         self.stopped = false;
         self.list_failed = false;
-        self.call = Call::new(config(), &saved, self.instant());
+        self.call = Call::new(config(self.inbound), &saved, self.instant());
+        self.open.clear();
+        self.attached = None;
+        self.busy_since = None;
         self.due = Some(self.instant());
         for leg in &mut self.legs {
             // Asked for, but not made when the new process looked for orphans.
@@ -448,7 +566,13 @@ impl World {
                     self.change_in(10, 15_000, index, Change::Streams);
                 }
             }
-            Change::Media(_) | Change::Drops(_) => {}
+            Change::Keys(socket) if self.legs[index].socket == Some(socket) => {
+                self.press_keys(SocketId(socket));
+                if self.random.percent(70) {
+                    self.change_in(300, 9_000, index, Change::Keys(socket));
+                }
+            }
+            Change::Media(_) | Change::Drops(_) | Change::Keys(_) => {}
             Change::Ends(how) => {
                 let (status, reason) = match how {
                     0 => (Status::Completed, Some(Reason::MaxDuration)),
@@ -475,23 +599,65 @@ impl World {
         };
         let call = self.random.percent(80).then_some(name);
         let answered = self.random.percent(60);
+        let stream = Input::Stream {
+            attempt,
+            socket,
+            call,
+            answered,
+        };
+        let doubled = self.legs[index].doubled && self.random.percent(50);
         self.tell(
             5,
-            Input::Stream {
-                attempt,
-                socket,
-                call,
-                answered,
+            match self.legs[index].name.clone() {
+                call if self.legs[index].inbound => Input::Incoming { socket, call },
+                call if doubled => Input::Stray { attempt, call },
+                _ => stream,
             },
         );
-        if self.random.percent(92) {
+        let plan = self.plan_of(self.legs[index].process, attempt);
+        let has_sound = plan.is_none_or(|plan| plan.mode.takes_sound());
+        if has_sound && self.random.percent(92) {
             self.change_in(20, 500, index, Change::Media(number));
+        }
+        if self.random.percent(70) {
+            self.change_in(100, 12_000, index, Change::Keys(number));
         }
         if self.random.percent(25) {
             self.change_in(100, 60_000, index, Change::Drops(number));
         }
         if self.random.percent(5) {
             self.change_in(100, 30_000, index, Change::Streams);
+        }
+    }
+
+    /// The callee types the key that confirms, the code, or anything; each key
+    /// is told of once, or twice in either order.
+    fn press_keys(&mut self, socket: SocketId) {
+        let keys = match self.random.below(5) {
+            0 | 1 => vec![CONFIRM],
+            2 => CODE.to_vec(),
+            3 => vec!['#'; self.random.below(50) as usize],
+            _ => {
+                let text = "Open, sesame!".to_owned();
+                return self.tell(5, Input::Heard { socket, text });
+            }
+        };
+        let mut at = 5;
+        for digit in keys.into_iter().map(key) {
+            let (one, other) = match self.random.percent(50) {
+                true => (Source::Signalled, Source::InBand),
+                false => (Source::InBand, Source::Signalled),
+            };
+            let told = |source| Input::Digit {
+                socket,
+                digit,
+                source,
+            };
+            self.tell(at, told(one));
+            if self.random.percent(50) {
+                self.tell(at + 90, told(other));
+            }
+            at += 100;
         }
     }
 
@@ -517,6 +683,24 @@ impl World {
     fn on_output(&mut self, output: Output) {
         match output {
             Output::Place { attempt, .. } => self.on_place(attempt),
+            Output::Attach {
+                attempt,
+                socket,
+                joined,
+            } => {
+                self.attached = Some(Attached {
+                    attempt,
+                    socket,
+                    joined,
+                });
+            }
+            Output::Join { socket } => self.on_join(socket),
+            Output::Say { socket, .. } if self.random.percent(85) => {
+                let long = self.random.between(500, 15_000);
+                self.tell(long, Input::Spoken { socket });
+            }
+            Output::OpenDoor { attempt, .. } => self.check_door(attempt),
+            Output::Close { socket } => self.let_go(socket),
             Output::Look { attempt } => {
                 let seen = self.seen.entry((self.process, attempt)).or_default();
                 seen.first_look.get_or_insert(self.now);
@@ -564,7 +748,11 @@ impl World {
                     self.answer(Input::Orphans(calls));
                 }
             }
-            Output::Stop { socket } if self.random.percent(95) => {
+            Output::Stop { socket } => {
+                self.let_go(socket);
+                if self.random.percent(5) {
+                    return;
+                }
                 let index = self.legs.iter().rposition(|l| l.socket == Some(socket.0));
                 if let Some(index) = index {
                     self.legs[index].socket = None;
@@ -584,6 +772,57 @@ impl World {
         }
     }
 
+    fn let_go(&mut self, socket: SocketId) {
+        self.attached = self.attached.filter(|a| a.socket != socket);
+    }
+
+    fn on_join(&mut self, socket: SocketId) {
+        let seed = self.seed;
+        let attached = self.attached.as_mut().filter(|a| a.socket == socket);
+        let attached = attached.unwrap_or_else(|| panic!("seed {seed}: joins nothing"));
+        attached.joined = true;
+        let seen = self
+            .seen
+            .entry((self.process, attached.attempt))
+            .or_default();
+        seen.joins += 1;
+        assert_eq!(seen.joins, 1, "seed {seed}: joins twice");
+        self.tally.joins += 1;
+    }
+
+    /// A door opens in a call that is up and joined, or to a callee who has
+    /// confirmed an announcement.
+    fn check_door(&mut self, attempt: AttemptId) {
+        let attached = self.attached.filter(|a| a.attempt == attempt);
+        let confirmed = self.seen[&(self.process, attempt)].confirmed;
+        assert!(
+            attached.is_some_and(|a| a.joined || confirmed),
+            "seed {}: a door opens to {attempt:?}",
+            self.seed
+        );
+        self.tally.doors += 1;
+    }
+
+    fn push_leg(&mut self, attempt: AttemptId) -> usize {
+        let name = CallId::parse(&format!("c{}", self.legs.len())).unwrap();
+        self.legs.push(Leg {
+            process: self.process,
+            attempt,
+            name,
+            made: false,
+            status: Status::Initiated,
+            reason: None,
+            socket: None,
+            inbound: false,
+            doubled: false,
+            heard: false,
+            excused: false,
+            given_up: false,
+            made_at: 0,
+        });
+        self.legs.len() - 1
+    }
+
     fn on_place(&mut self, attempt: AttemptId) {
         self.check_place(attempt);
         let call = CallId::parse(&format!("c{}", self.legs.len())).unwrap();
@@ -598,27 +837,22 @@ impl World {
             _ if self.rest_away => (false, Input::OutcomeUnknown { attempt }),
             0 => (false, refused(Refusal::Carrier)),
             1 => (false, refused(Refusal::Limit { retry_after: None })),
+            6 => (false, refused(Refusal::Invalid)),
             2 => (false, Input::OutcomeUnknown { attempt }),
             3..6 => (true, Input::OutcomeUnknown { attempt }),
             _ => (true, placed),
         };
         if made {
-            self.legs.push(Leg {
-                process: self.process,
-                attempt,
-                name: call,
-                made: false,
-                status: Status::Initiated,
-                reason: None,
-                socket: None,
-                heard: false,
-                excused: false,
-                given_up: false,
-                made_at: 0,
-            });
+            let index = self.push_leg(attempt);
             // A service that takes its time: the last look is before this.
             let slow = if self.random.percent(3) { 20_000 } else { 700 };
-            self.change_in(1, slow, self.legs.len() - 1, Change::Made);
+            self.change_in(1, slow, index, Change::Made);
+            if self.random.percent(3) {
+                self.legs[index].doubled = true;
+                let other = self.push_leg(attempt);
+                self.legs[other].doubled = true;
+                self.change_in(1, slow, other, Change::Made);
+            }
         }
         self.answer(answer);
     }
@@ -689,6 +923,12 @@ impl World {
         }
         self.tally.inputs += 1;
         self.note_heard(&input);
+        match &input {
+            Input::Press { plan, .. } => self.asked.clone_from(plan),
+            Input::StreamLost { socket, .. } | Input::StreamStop { socket } => self.let_go(*socket),
+            Input::Stray { .. } => self.tally.strays += 1,
+            _ => {}
+        }
         self.list_asked &= !matches!(input, Input::Orphans(_) | Input::OrphansFailed);
         self.call.handle(self.instant(), input);
         let mut count = 0;
@@ -713,6 +953,8 @@ impl World {
     fn note_heard(&mut self, input: &Input) {
         let calls: &[CallId] = match input {
             Input::Placed { call, .. }
+            | Input::Incoming { call, .. }
+            | Input::Stray { call, .. }
             | Input::Stream {
                 call: Some(call), ..
             }
@@ -740,7 +982,7 @@ impl World {
         }
     }
 
-    fn check_not_stuck(&self) {
+    fn check_not_stuck(&mut self) {
         let resting = matches!(self.phase, Phase::Idle | Phase::Offline);
         assert!(
             self.due.is_some() || resting || self.stopped,
@@ -749,25 +991,26 @@ impl World {
             self.phase
         );
         assert_eq!(self.phase, self.call.phase(), "seed {}", self.seed);
-        // Presses do not overlap, so only the latest can be open.
-        let latest = self.seen.range((self.process, AttemptId(0))..).next_back();
-        if let Some(((_, attempt), seen)) = latest.filter(|(_, seen)| !seen.closed) {
-            let awake = self
-                .now
-                .saturating_sub(self.slept + seen.opened.unwrap_or(self.now));
-            assert!(
-                awake < OPEN_MAX,
-                "seed {}: {attempt:?} stays open",
-                self.seed
-            );
+        let awake = self.now.saturating_sub(self.slept);
+        let (seed, seen) = (self.seed, &self.seen);
+        for attempt in &self.open {
+            let opened = seen[&(self.process, *attempt)].opened.unwrap_or(awake);
+            let long = awake.saturating_sub(opened);
+            assert!(long < OPEN_MAX, "seed {seed}: {attempt:?} stays open");
         }
+        let busy = !self.open.is_empty();
+        let since = self.busy_since.filter(|_| busy).unwrap_or(awake);
+        self.busy_since = busy.then_some(since);
+        let long = awake.saturating_sub(since);
+        assert!(long < PRESS_MAX, "seed {seed}: a press has no end");
     }
 
     fn check_place(&mut self, attempt: AttemptId) {
         let (seed, process) = (self.seed, self.process);
         for leg in self.legs.iter().filter(|leg| leg.is_up()) {
-            let excused =
-                leg.excused || leg.given_up || (leg.process != process && self.list_failed);
+            let is_news = (leg.inbound || leg.doubled) && !leg.heard;
+            let listed = leg.process == process || !self.list_failed;
+            let excused = leg.excused || leg.given_up || is_news || !listed;
             let at = self.now;
             assert!(
                 excused,
@@ -796,6 +1039,16 @@ impl World {
         seen.opened
             .get_or_insert(self.now - self.slept.min(self.now));
         seen.closed = record.closed.is_some();
+        seen.confirmed = record.confirmed.is_some();
+        if seen.closed {
+            self.open.remove(&record.attempt);
+        } else {
+            self.open.insert(record.attempt);
+        }
+        if record.direction == Direction::Outbound && seen.press.is_none() {
+            seen.press = Some(record.press);
+            self.on_turn(record);
+        }
         assert_eq!(record.closed.is_some(), record.cleared.is_some());
         assert_eq!(record.over.is_some(), record.ended.is_some());
         assert!(record.closed.is_none() || record.over.is_some());
@@ -811,12 +1064,32 @@ impl World {
         let word = word.split(['(', ' ']).next().unwrap_or_default();
         *self.tally.ended.entry(word.to_owned()).or_default() += 1;
         let mine = |leg: &Leg| leg.attempt == record.attempt && leg.process == self.process;
-        if let Some(index) = self.legs.iter().rposition(mine) {
+        let named = record.call.as_ref().and_then(|call| self.leg(call));
+        if let Some(index) = named.or_else(|| self.legs.iter().rposition(mine)) {
             if cleared == Cleared::NeverUp {
                 self.check_looked_for(index);
             }
             self.check_cleared(index, cleared);
         }
+    }
+
+    /// Numbers of a press have their turns in order, each once, as many as the
+    /// press asked for.
+    fn on_turn(&mut self, record: &Record) {
+        let (seed, press) = (self.seed, (self.process, record.press));
+        let turn = (record.cycle, record.position);
+        if record.press == record.attempt {
+            assert_eq!(turn, (0, 0), "seed {seed}");
+            self.plans.insert(press, self.asked.clone());
+        } else {
+            assert!(self.turns[&press] < turn, "seed {seed}: a turn comes again");
+            self.tally.later_numbers += 1;
+        }
+        let plan = &self.plans[&press];
+        let last = (plan.cycles.max(1) - 1, plan.targets.len().max(1) - 1);
+        let fits = turn.0 <= last.0 && usize::from(turn.1) <= last.1;
+        assert!(fits, "seed {seed}: {turn:?} is beyond the list");
+        self.turns.insert(press, turn);
     }
 
     /// A call that "was never up" was made after the first look, or not yet.
@@ -885,13 +1158,26 @@ impl Tally {
         self.most_outputs = self.most_outputs.max(other.most_outputs);
         self.inputs += other.inputs;
         self.orphans += other.orphans;
+        self.later_numbers += other.later_numbers;
+        self.joins += other.joins;
+        self.doors += other.doors;
+        self.strays += other.strays;
     }
 
     /// A model that never gets anywhere proves nothing.
     fn shows_that_the_worlds_were_wild(&self) {
         let shown = format!(
-            "{} inputs, {} orphans, at most {} outputs, ended {:?}, cleared {:?}",
-            self.inputs, self.orphans, self.most_outputs, self.ended, self.cleared
+            "{} inputs, {} orphans, {} later numbers, {} joined, {} doors, {} strays, \
+             at most {} outputs, ended {:?}, cleared {:?}",
+            self.inputs,
+            self.orphans,
+            self.later_numbers,
+            self.joins,
+            self.doors,
+            self.strays,
+            self.most_outputs,
+            self.ended,
+            self.cleared
         );
         println!("{shown}");
         for word in [
@@ -903,6 +1189,11 @@ impl Tally {
             "MaxTime",
             "NoStream",
             "Lost",
+            "NotConfirmed",
+            "Announced",
+            "NotSpoken",
+            "NoNumber",
+            "TurnedAway",
             "Refused",
             "Limited",
             "LineBusy",
@@ -922,24 +1213,25 @@ impl Tally {
         ] {
             assert!(self.cleared.contains_key(word), "never {word}: {shown}");
         }
-        assert!(self.orphans > 50, "{shown}");
+        for often in [self.orphans, self.later_numbers, self.joins, self.doors] {
+            assert!(often > 50, "{shown}");
+        }
+        assert!(self.strays > 10, "{shown}");
     }
 }
 
-fn one_number() -> Plan {
-    Plan {
-        kind: Kind::Talk,
-        targets: vec![0],
-        cycles: 1,
-        ring_for: Duration::from_secs(45),
-        confirm: None,
-        mode: Mode::default(),
-    }
+fn key(key: char) -> Digit {
+    Digit::parse(key).unwrap()
 }
 
 /// Limits wide enough to let most presses through, low enough to be met.
-fn config() -> Config {
+fn config(inbound: Inbound) -> Config {
     Config {
+        inbound,
+        doors: vec![Door {
+            code: CODE.map(key).to_vec(),
+            words: vec!["sesame".to_owned()],
+        }],
         calls_per_day: 150,
         minutes_per_day: Duration::from_secs(200 * 60),
         ..Config::default()

@@ -11,6 +11,7 @@ mod panel {
     mod stories;
 }
 
+use callbox::panel::{ButtonConfig, Config, Level, Output};
 use panel::bench::{Bench, STATUS, ms, story};
 
 const MS: u64 = 1000;
@@ -190,6 +191,59 @@ fn a_finger_is_heard_through_endless_noise() {
 #[test]
 fn hum_that_is_active_for_most_of_the_time_is_taken_for_a_finger() {
     assert_eq!(story(&mains(50, 70, 2)).presses, 1);
+}
+
+/// Waveforms on a button that tells double presses.
+#[test]
+fn a_double_press_is_told_from_bounce_and_from_two_presses() {
+    let cases: Vec<(&str, Vec<u64>, (usize, usize))> = vec![
+        ("one press", vec![100 * MS], (1, 0)),
+        ("two quick ones", vec![60 * MS, 110 * MS, 60 * MS], (0, 1)),
+        ("two at ease", vec![120 * MS, 230 * MS, 120 * MS], (0, 1)),
+        ("two slow ones", vec![120 * MS, 300 * MS, 120 * MS], (2, 0)),
+        (
+            "two that bounce, 6.2 ms",
+            [
+                bounce(6200, 310),
+                vec![310, 310, 130 * MS],
+                bounce(6200, 310),
+            ]
+            .concat(),
+            (0, 1),
+        ),
+        (
+            "contact fires again after 81 ms",
+            vec![100 * MS, 81 * MS, 40 * MS],
+            (1, 0),
+        ),
+        ("a press held for a second", vec![1000 * MS], (1, 0)),
+        (
+            "a press and a spike",
+            vec![100 * MS, 120 * MS, 3 * MS],
+            (1, 0),
+        ),
+        (
+            "three quick ones",
+            vec![60 * MS, 110 * MS, 60 * MS, 110 * MS, 60 * MS],
+            (1, 1),
+        ),
+        ("welder, two seconds", welder(2), (0, 0)),
+    ];
+    for (name, wave, wanted) in cases {
+        let config = Config {
+            buttons: vec![ButtonConfig {
+                calls: None,
+                long_press: false,
+                double_press: true,
+            }],
+            ..Config::default()
+        };
+        let mut bench = Bench::new(&config, &[Level::Inactive]);
+        bench.play(ms(1000), &wave);
+        let is_double = |(_, o): &&(_, Output)| matches!(o, Output::DoublePress { .. });
+        let doubles = bench.heard.iter().filter(is_double).count();
+        assert_eq!((bench.presses().len(), doubles), wanted, "{name}");
+    }
 }
 
 #[test]

@@ -2,9 +2,13 @@
 //! line. The table of states is on the page of [`call`](super).
 //!
 //! Two things are followed side by side, since either can be late: what the
-//! *call* is doing ([`State`]) and whether we know its *name* ([`Naming`]). A
-//! stream can say "answered" before the POST has said which call it is.
+//! *call* is doing ([`State`]) and whether we know its *name*
+//! (`attempt/naming.rs`). A stream can say "answered" before the POST has said
+//! which call it is. What is done with an answered call is in
+//! `attempt/stage.rs`, how it is got off the line in `attempt/ending.rs`.
 
+mod ending;
+mod naming;
 mod stage;
 
 use std::time::{Duration, Instant};
@@ -21,9 +25,11 @@ use super::list::{Task, Turn, leads_on};
 use super::outputs::Outputs;
 use super::record::{Cleared, Direction, Ended, Record};
 use super::timers::{
-    ANSWER_WITHIN, BELIEVE_AFTER, HANG_UP_ROOM, LOOKS, SETTLE, SHORTEST_RING, Timer, Timers, pause,
+    ANSWER_WITHIN, BELIEVE_AFTER, HANG_UP_ROOM, SETTLE, SHORTEST_RING, Timer, Timers,
 };
 
+use ending::Goodbye;
+use naming::{LAST_LOOK, Name, Naming};
 use stage::{Announcement, Stage};
 
 /// Where a call is in its life. See the table on the page of [`call`](super).
@@ -49,34 +55,6 @@ pub(super) enum State {
     Closed,
 }
 
-/// Whether we know what the service calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Naming {
-    /// Nothing was asked.
-    NotSent,
-    /// The POST is out.
-    Asked,
-    /// The POST's answer is missing; list calls is asked, at [`LOOKS`].
-    Sought,
-    /// It has a name.
-    Known,
-    /// List calls does not show it, although its stream came.
-    Hidden,
-}
-
-/// What a name that was heard turned out to be.
-enum Name {
-    /// The first one for this attempt.
-    New,
-    /// The one it has.
-    Same,
-    /// Another's: there is a second call on this attempt's URL.
-    Another(CallId),
-}
-
-/// Looks after which a call that was not found is taken not to exist.
-const LAST_LOOK: u32 = LOOKS.len() as u32;
-
 /// What all attempts share: the time, the numbers, and the way out.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -92,19 +70,6 @@ struct Asked {
     look: bool,
     get: bool,
     hang_up: bool,
-}
-
-/// What has been said to end the call, and by whom.
-#[derive(Debug, Default)]
-struct Goodbye {
-    /// The service said `stop` on the stream.
-    told: bool,
-    /// We said `stop` on the stream.
-    said: bool,
-    /// The service took a hang-up.
-    taken: bool,
-    /// The service has no hang-up.
-    unsupported: bool,
 }
 
 /// See the [module page](self).
@@ -611,99 +576,12 @@ impl Attempt {
             Timer::Chime => self.join(cx),
             Timer::Say => self.on_say_timer(cx),
             Timer::Ring => self.begin_ending(Ended::NotAnswered, cx),
-            Timer::Join => self.begin_ending(Ended::NoStream, cx),
+            Timer::Stream => self.begin_ending(Ended::NoStream, cx),
             Timer::Return => self.begin_ending(Ended::Lost, cx),
             Timer::Max => self.begin_ending(Ended::MaxTime, cx),
             Timer::Warn => cx.out.push(Output::Signal(Signal::Warning)),
             Timer::GiveUp => self.give_up(cx),
             Timer::Show | Timer::Orphans | Timer::Shutdown => {}
-        }
-    }
-
-    // The name of the call.
-
-    /// The outcome is unknown from now on: look for the call.
-    fn seek(&mut self, cx: &mut Context) {
-        self.timers.stop(Timer::Place);
-        self.naming = Naming::Sought;
-        self.sought_since = cx.now;
-        self.tries = 0;
-        self.note(|record, _| record.outcome_unknown = true, cx);
-        if self.state == State::Placing {
-            self.state = State::Unknown;
-        }
-        self.look_later(cx);
-    }
-
-    fn look_later(&mut self, cx: &mut Context) {
-        let at = match LOOKS.get(self.tries as usize) {
-            Some(offset) => cx.now.max(self.sought_since + *offset),
-            None => cx.now + pause(self.tries),
-        };
-        self.timers.set(Timer::Look, at);
-        if self.tries >= LAST_LOOK && self.state == State::Unknown {
-            // The service cannot be asked. The visitor has waited long enough;
-            // the looking goes on, since there may be a call.
-            self.begin_ending(Ended::NotFound, cx);
-        }
-    }
-
-    fn ask_look(&mut self, cx: &mut Context) {
-        self.tries += 1;
-        self.asked.look = true;
-        self.timers.set(Timer::Look, cx.now + ANSWER_WITHIN);
-        cx.out.push(Output::Look { attempt: self.id });
-    }
-
-    /// The last look shows no call.
-    fn on_absent(&mut self, cx: &mut Context) {
-        match self.state {
-            State::Unknown => self.refuse(Ended::NotFound, cx),
-            State::Ending if self.has_streamed() => self.close(Cleared::ByStreamAlone, cx),
-            State::Ending => self.close(Cleared::NeverUp, cx),
-            _ => self.naming = Naming::Hidden,
-        }
-    }
-
-    /// The call's name is `call`: goes on from there, or hands it back if it
-    /// is another's.
-    fn name(&mut self, call: CallId, cx: &mut Context) -> Option<CallId> {
-        match self.learn(call, cx) {
-            Name::New => self.follow(cx),
-            Name::Same => {}
-            Name::Another(stray) => return Some(stray),
-        }
-        None
-    }
-
-    /// Writes down the call's name, if it has none yet.
-    fn learn(&mut self, call: CallId, cx: &mut Context) -> Name {
-        match &self.call {
-            Some(known) if *known == call => return Name::Same,
-            Some(_) => return Name::Another(call),
-            None => self.call = Some(call.clone()),
-        }
-        self.naming = Naming::Known;
-        self.asked.look = false;
-        self.timers.stop(Timer::Place);
-        self.timers.stop(Timer::Look);
-        self.tries = 0;
-        let accepted = |record: &mut Record, at| {
-            record.call = Some(call);
-            record.accepted = Some(at);
-        };
-        self.note(accepted, cx);
-        self.dial(cx);
-        Name::New
-    }
-
-    /// Now that the call has a name, its status can be asked for, and it can
-    /// be hung up.
-    fn follow(&mut self, cx: &mut Context) {
-        match self.state {
-            State::Ending => self.press_on(cx),
-            State::Closed => {}
-            _ => self.poll_later(cx),
         }
     }
 
@@ -789,7 +667,7 @@ impl Attempt {
             self.resume(cx);
         } else {
             self.timers
-                .set(Timer::Join, cx.now + cx.config.stream_within);
+                .set(Timer::Stream, cx.now + cx.config.stream_within);
         }
     }
 
@@ -797,7 +675,7 @@ impl Attempt {
     fn resume(&mut self, cx: &mut Context) {
         self.state = State::Answered;
         self.one_way = false;
-        self.timers.stop(Timer::Join);
+        self.timers.stop(Timer::Stream);
         self.timers.stop(Timer::Return);
         self.stop_polling();
         self.listen(cx);
@@ -905,93 +783,6 @@ impl Attempt {
             State::Answered if self.one_way || self.socket.is_none() => self.poll_later(cx),
             State::Ending => self.press_on_later(cx),
             _ => {}
-        }
-    }
-
-    // Ending.
-
-    fn begin_ending(&mut self, ended: Ended, cx: &mut Context) {
-        self.note_over(ended, cx);
-        self.state = State::Ending;
-        self.timers.keep(&[Timer::Place, Timer::Look]);
-        self.asked.get = false;
-        self.give_up_later(cx);
-        if let Some(socket) = self.socket.take() {
-            cx.out.push(Output::Stop { socket });
-            self.goodbye.said = true;
-        }
-        match self.naming {
-            Naming::Known => {
-                self.tries = 0;
-                self.press_on(cx);
-            }
-            Naming::Hidden => self.seek(cx),
-            Naming::NotSent | Naming::Asked | Naming::Sought => {}
-        }
-    }
-
-    fn give_up_later(&mut self, cx: &Context) {
-        let patience = cx.config.give_up_after;
-        self.timers.set(Timer::GiveUp, cx.now + patience);
-    }
-
-    /// The next step towards a call that is known to be off the line. One
-    /// that the service called over, or cannot hang up, is only looked at.
-    fn press_on(&mut self, cx: &mut Context) {
-        let only_look = self.goodbye.unsupported || (self.goodbye.told && self.tries == 0);
-        if only_look {
-            self.ask_get(cx);
-            return;
-        }
-        let Some(call) = self.call.clone() else {
-            return;
-        };
-        self.asked.hang_up = true;
-        self.timers.set(Timer::HangUp, cx.now + ANSWER_WITHIN);
-        let attempt = self.id;
-        cx.out.push(Output::HangUp { attempt, call });
-    }
-
-    fn press_on_later(&mut self, cx: &Context) {
-        if self.state == State::Ending && !self.asked.hang_up {
-            self.tries += 1;
-            self.timers.set(Timer::HangUp, cx.now + pause(self.tries));
-        }
-    }
-
-    /// The service does not answer. If it said `stop` on the stream before,
-    /// that has to do after the second try.
-    fn on_no_word(&mut self, cx: &mut Context) {
-        if self.goodbye.told && self.tries >= 2 {
-            self.close(Cleared::ByStreamAlone, cx);
-        }
-    }
-
-    fn note_over(&mut self, ended: Ended, cx: &Context) {
-        let (digits, more_openings) = (self.keypad.count(), self.more_openings);
-        let over = |record: &mut Record, at| {
-            record.over.get_or_insert(at);
-            record.ended.get_or_insert(ended);
-            (record.digits, record.more_openings) = (digits, more_openings);
-        };
-        self.note(over, cx);
-    }
-
-    fn close(&mut self, cleared: Cleared, cx: &mut Context) {
-        if let Some(socket) = self.socket.take() {
-            cx.out.push(Output::Stop { socket });
-        }
-        self.timers = Timers::default();
-        self.state = State::Closed;
-        let closed = |record: &mut Record, at| {
-            record.closed = Some(at);
-            record.cleared = Some(cleared);
-        };
-        if self.note(closed, cx).is_none()
-            && let Some(call) = self.call.clone()
-        {
-            let (how, report) = (cleared, self.report);
-            cx.out.push(Output::Cleared { call, how, report });
         }
     }
 

@@ -33,7 +33,8 @@ pub enum Input {
         /// The call.
         call: CallId,
     },
-    /// Let the inbound call in that chimes. A press does so, too.
+    /// Let the inbound call in that chimes. A press that asks for talk does so,
+    /// too.
     Answer,
     /// Long press, or `callbox hangup`: end the call that is up, and the list
     /// it is of.
@@ -109,7 +110,8 @@ pub enum Input {
         /// The call its context names.
         call: CallId,
     },
-    /// The callee pressed a key. Each may be told once from either source.
+    /// The callee pressed a key. Each may be told once from either source. In
+    /// turn they may be a door's code: not for logs.
     Digit {
         /// On which socket.
         socket: SocketId,
@@ -263,7 +265,8 @@ pub enum Output {
         /// The socket.
         socket: SocketId,
         /// Whether the two hear each other. Until they do, the callee hears a
-        /// prompt: to confirm, or ring-back while an inbound call chimes.
+        /// prompt: to confirm, or ring-back while an inbound call chimes. With
+        /// an announcement they never do.
         joined: bool,
     },
     /// From now on the two hear each other on the socket that is attached.
@@ -318,8 +321,9 @@ pub enum Output {
         report: Option<Report>,
     },
     /// Count this. The machine counts presses, unknown outcomes, orphans,
-    /// dropped, late and replaced sockets, one-way audio and what it gives
-    /// up; nobody else does.
+    /// dropped, late and replaced sockets, one-way audio, calls it turns away,
+    /// announcements nobody says were played, keys it does not look at and what
+    /// it gives up; nobody else does.
     Count(Counter),
     /// Shutdown is complete: nothing more will come.
     Stopped,

@@ -213,8 +213,8 @@ pub use limits::{Snapshot, Used};
 pub use outputs::MAX_OUTPUTS;
 pub use record::{Cleared, Direction, Ended, Limit, MAX_OPENINGS, OpenedBy, Opening, Record};
 
-/// Most attempts held at once: one press, the others being calls that nobody
-/// wants and that have to be ended. When these fill their places, orphans
+/// Most attempts held at once: one that is wanted, the others being calls that
+/// nobody wants and that have to be ended. When these fill their places, orphans
 /// beyond them are listed again later, and a late call is hung up once
 /// without being followed.
 pub const MAX_ATTEMPTS: usize = 8;
@@ -414,7 +414,11 @@ impl Call {
     // What happens to the device.
 
     fn on_press(&mut self, button: ButtonId, qualified_in: Duration, plan: Plan) {
-        if self.stop != Stop::No || self.let_in() {
+        if self.stop != Stop::No {
+            return;
+        }
+        // An announcement is made to others than the one who calls.
+        if plan.kind == Kind::Talk && self.let_in() {
             return;
         }
         if self.attempts.iter().any(Attempt::is_wanted) {

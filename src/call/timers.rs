@@ -33,7 +33,7 @@ pub(super) enum Timer {
     Say,
     /// No stream came [`stream_within`](super::Config::stream_within) of the
     /// answer.
-    Join,
+    Stream,
     /// No packet for [`one_way_after`](super::Config::one_way_after).
     OneWay,
     /// The stream did not come back [`reconnect_within`](super::Config::reconnect_within).
@@ -67,7 +67,7 @@ impl Timer {
         Self::Confirm,
         Self::Chime,
         Self::Say,
-        Self::Join,
+        Self::Stream,
         Self::OneWay,
         Self::Return,
         Self::Warn,

@@ -119,7 +119,7 @@ impl File {
             BadConfig::Rearm(_)
             | BadConfig::DoublePress(_)
             | BadConfig::NoLongPress(_)
-            | BadConfig::Pulse(_) => "",
+            | BadConfig::Pulse { .. } => "",
         };
         let settings = self.panel_settings();
         settings

@@ -3,13 +3,13 @@
 //!
 //! Nothing here waits for a disk, a TLS handshake or the daemon's loop.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_hal::digital::OutputPin;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::edge::gpio;
 use crate::edge::panel_inputs::{EdgeSource, KernelClock, PanelInputs};
@@ -21,6 +21,8 @@ use crate::trace::{Counter, Trace};
 /// Presses and their like that wait for the loop; what is more is counted and
 /// lost. A finger makes five a second.
 const OUTPUTS: usize = 64;
+/// Openings that wait for the panel; one more while so many wait is none.
+const OPENINGS: usize = 8;
 /// Stack of the thread: futures live on the heap.
 const STACK: usize = 256 * 1024;
 /// Pause before lines that are away are looked for again.
@@ -28,8 +30,8 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// Pause when a person has to mend something first.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
-/// Openings that wait for the panel; one more while so many wait is none.
-const OPENINGS: usize = 8;
+/// For the panel to set its pins a last time: they may be behind a slow bus.
+const PANEL_ENDS_WITHIN: Duration = Duration::from_millis(200);
 
 /// Buttons, lamps and relays of a device, to be opened on the media runtime and opened
 /// again when a line is lost.
@@ -70,16 +72,6 @@ pub(super) enum PanelState {
     Broken(String),
 }
 
-impl fmt::Display for PanelState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Opening => f.write_str("its lines are being opened"),
-            Self::Works => f.write_str("works"),
-            Self::Broken(why) => write!(f, "does not work: {why}"),
-        }
-    }
-}
-
 /// The way to the media runtime. Dropping it ends the runtime.
 pub(super) struct Media {
     hub: mpsc::Sender<socket::Command>,
@@ -109,6 +101,18 @@ impl Media {
     /// How the panel is; whoever waits for it gets a receiver of their own.
     pub(super) fn panel(&self) -> watch::Receiver<PanelState> {
         self.panel.clone()
+    }
+
+    /// Ends the runtime. Waits for the panel to let go of its lines, so that no
+    /// door stays open behind a process that has ended.
+    pub(super) async fn end(self) {
+        let mut panel = self.panel();
+        drop(self);
+        let works = *panel.borrow() == PanelState::Works;
+        let let_go = async { while panel.changed().await.is_ok() {} };
+        if works && timeout(PANEL_ENDS_WITHIN, let_go).await.is_err() {
+            tracing::warn!("the panel's lines were not let go in time");
+        }
     }
 
     /// Asks for a sign of life.
@@ -217,7 +221,9 @@ impl<F: Face> PanelTask<F> {
     async fn serve(&mut self, lines: Lines<F::Edges, F::Pin>) -> Result<(), gpio::Error> {
         let mut inputs = PanelInputs::new(lines.edges, self.clock);
         // Asked for while there was no panel: whoever stood there has left.
-        while self.opens.try_recv().is_ok() {}
+        while self.opens.try_recv().is_ok() {
+            self.trace.count(Counter::EventsDropped);
+        }
         let mut panel = Panel::new(
             self.clock.now(),
             &self.config,
@@ -266,6 +272,164 @@ impl<F: Face> PanelTask<F> {
     fn tell(&self, output: Output) {
         if self.told.try_send(output).is_err() {
             self.trace.count(Counter::EventsDropped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::gpio::Listing;
+    use crate::edge::virtual_panel::{
+        Change, Diary, Finger, Thing, VirtualButtons, VirtualPin, virtual_buttons,
+    };
+    use crate::units::ButtonId;
+
+    /// A panel that cannot be opened a number of times, and then can.
+    struct Shy {
+        refusals: u32,
+        buttons: Option<VirtualButtons>,
+        diary: Diary,
+    }
+
+    impl Face for Shy {
+        type Edges = VirtualButtons;
+        type Pin = VirtualPin;
+
+        fn open(&mut self) -> Result<Lines<VirtualButtons, VirtualPin>, gpio::Error> {
+            if self.refusals > 0 {
+                self.refusals -= 1;
+                // As on a machine whose GPIO driver is not there yet.
+                let nowhere = Listing::default().find(&"GPIO4".parse().unwrap());
+                return Err(nowhere.unwrap_err());
+            }
+            Ok(Lines {
+                edges: self.buttons.take().expect("opened once"),
+                levels: vec![Level::Inactive],
+                lamps: vec![(LampRole::Status, self.diary.pin(LAMP))],
+                relays: vec![self.diary.pin(DOOR)],
+            })
+        }
+    }
+
+    const LAMP: Thing = Thing::Lamp(LampRole::Status);
+    const DOOR: Thing = Thing::Relay(0);
+
+    /// What the daemon holds of a panel that runs.
+    struct Held {
+        open: mpsc::Sender<u8>,
+        state: watch::Receiver<PanelState>,
+        show: watch::Sender<Show>,
+        told: mpsc::Receiver<Output>,
+        trace: Arc<Trace>,
+        diary: Diary,
+        finger: Finger,
+    }
+
+    impl Held {
+        fn of(&self, thing: Thing) -> Vec<Change> {
+            let changes = self.diary.changes();
+            changes.into_iter().filter(|c| c.what == thing).collect()
+        }
+    }
+
+    fn panel(refusals: u32) -> Held {
+        let clock = KernelClock::new().unwrap();
+        let diary = Diary::new(clock);
+        let (finger, buttons) = virtual_buttons(clock);
+        let (show, shown) = watch::channel(Show::Idle);
+        let (open, opens) = mpsc::channel(OPENINGS);
+        let (state_tx, state) = watch::channel(PanelState::default());
+        let (told_tx, told) = mpsc::channel(OUTPUTS);
+        let trace = Arc::new(Trace::default());
+        let task = PanelTask {
+            face: Shy {
+                refusals,
+                buttons: Some(buttons),
+                diary: diary.clone(),
+            },
+            config: Config::default(),
+            clock,
+            shown,
+            opens,
+            state: state_tx,
+            told: told_tx,
+            trace: Arc::clone(&trace),
+        };
+        tokio::spawn(task.run());
+        Held {
+            open,
+            state,
+            show,
+            told,
+            trace,
+            diary,
+            finger,
+        }
+    }
+
+    async fn next(state: &mut watch::Receiver<PanelState>) -> PanelState {
+        state.changed().await.unwrap();
+        state.borrow_and_update().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_panel_works_once_its_lines_are_open() {
+        let mut held = panel(0);
+        assert_eq!(*held.state.borrow(), PanelState::Opening);
+        assert_eq!(next(&mut held.state).await, PanelState::Works);
+        assert!(held.finger.push(ButtonId(0), Duration::from_millis(100)));
+        let first = held.told.recv().await.unwrap();
+        assert!(matches!(first, Output::FirstEdge { .. }), "{first:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panel_that_does_not_open_says_why_and_is_tried_again() {
+        let mut held = panel(2);
+        let PanelState::Broken(why) = next(&mut held.state).await else {
+            panic!("it opened");
+        };
+        assert!(why.contains("no GPIO lines"), "{why}");
+        assert!(matches!(next(&mut held.state).await, PanelState::Broken(_)));
+        assert_eq!(next(&mut held.state).await, PanelState::Works);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_opening_is_a_pulse_of_the_relay() {
+        let mut held = panel(0);
+        next(&mut held.state).await;
+        held.open.send(0).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let changes = held.of(DOOR);
+        let on: Vec<_> = changes.iter().map(|change| change.on).collect();
+        assert_eq!(on, [true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_asked_for_while_there_was_no_panel_stays_shut() {
+        let mut held = panel(1);
+        held.open.send(0).await.unwrap();
+        while next(&mut held.state).await != PanelState::Works {}
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(held.of(DOOR), []);
+        assert_eq!(held.trace.read(Counter::EventsDropped), 1);
+    }
+
+    /// As when the process is told to stop in the middle of a pulse.
+    #[tokio::test(start_paused = true)]
+    async fn a_panel_that_ends_closes_the_door_and_darkens_the_lamp() {
+        let mut held = panel(0);
+        next(&mut held.state).await;
+        held.show.send_replace(Show::Answered);
+        held.open.send(0).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(held.of(DOOR)[0].on && held.of(LAMP)[0].on);
+        drop(held.show);
+        assert!(held.state.changed().await.is_err(), "it did not end");
+        for thing in [LAMP, DOOR] {
+            let changes = held.diary.changes();
+            let last = changes.iter().rfind(|change| change.what == thing);
+            assert_eq!(last.map(|change| change.on), Some(false), "{thing:?}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::Daemon;
+use super::media::PanelState;
 use crate::call::Phase;
 use crate::edge::card::SideStats;
 use crate::trace::Counter;
@@ -50,6 +51,11 @@ impl Daemon {
                 Ok(()) => "real time".to_owned(),
                 Err(denied) => denied.to_string(),
             },
+            "panel": match &*self.media.panel().borrow() {
+                PanelState::Opening => "its lines are being opened".to_owned(),
+                PanelState::Works => "works".to_owned(),
+                PanelState::Broken(why) => format!("does not work: {why}"),
+            },
             "microphone": side(&self.sound.stats.microphone),
             "speaker": side(&self.sound.stats.speaker),
             "playout": {
@@ -59,7 +65,6 @@ impl Daemon {
                 "skipped_ms": sound.skipped_ms,
                 "drift_ppm": sound.drift_ppm.round(),
             },
-            "panel": self.media.panel().borrow().to_string(),
             "quiet": self.hushed,
             "records": store.in_memory.map_or("on disk".to_owned(), |why| format!("in memory only: {why}")),
             "records_waiting": self.held.len(),

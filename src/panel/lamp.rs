@@ -220,7 +220,7 @@ pub(super) enum Felt {
 
 /// What is shown at the moment, and on which lamps.
 #[derive(Debug)]
-pub(super) struct Lamps<P> {
+pub(super) struct Lamps<P: OutputPin> {
     lamps: Vec<(LampRole, Pin<P>)>,
     /// What the call wants shown, and since when.
     base: Show,
@@ -434,6 +434,7 @@ mod tests {
             Transaction::set(State::Low),
             Transaction::set(State::High),
             Transaction::set(State::Low),
+            Transaction::set(State::Low), // dropped
         ]);
         let mut lamps = Lamps::new(ms(0), vec![(LampRole::Status, pin.clone())]);
         for at in [0, 10, 20] {
@@ -444,6 +445,7 @@ mod tests {
             drive(&mut lamps, at);
         }
         assert_eq!(lamps.next_due(), Some(ms(1100)));
+        drop(lamps);
         pin.done();
     }
 
@@ -453,9 +455,10 @@ mod tests {
         let refuses = Transaction::set(State::High)
             .with_error(MockError::Io(std::io::ErrorKind::NotConnected));
         let set = Transaction::set;
-        let mut status = Mock::new(&[set(State::Low), set(State::High)]);
-        let mut yellow = Mock::new(&[set(State::Low), refuses, set(State::High)]);
-        let mut green = Mock::new(&[set(State::Low), set(State::High)]);
+        let (off, on) = (|| set(State::Low), || set(State::High));
+        let mut status = Mock::new(&[off(), on(), off()]);
+        let mut yellow = Mock::new(&[off(), refuses, on(), off()]);
+        let mut green = Mock::new(&[off(), on(), off()]);
         let lamps = vec![
             (LampRole::Status, status.clone()),
             (LampRole::InProgress, yellow.clone()),
@@ -467,6 +470,7 @@ mod tests {
         assert_eq!(drive(&mut lamps, 100), [(1, News::Fault(ErrorKind::Other))]);
         assert_eq!(lamps.next_due(), Some(ms(1100)), "it asks to try again");
         assert_eq!(drive(&mut lamps, 1100), [(1, News::Restored)]);
+        drop(lamps);
         for pin in [&mut status, &mut yellow, &mut green] {
             pin.done();
         }

@@ -34,8 +34,8 @@
 //!
 //! Always true: one press of a finger is at most one [`Output::Press`]; a
 //! [`Output::LongPress`] follows a `Press` of the same button, at most once;
-//! a relay is on only while its pulse lasts, and off before the panel is made
-//! and when it is dropped; the work of one edge is bounded and does not depend
+//! a relay is on only while its pulse lasts; relays and lamps are off from the
+//! start, and when the panel is dropped; the work of one edge is bounded and does not depend
 //! on how many came before.
 //!
 //! Thread: the media runtime. Nothing here waits or tells the time.
@@ -177,11 +177,13 @@ impl Config {
                 return Err(BadConfig::NoLongPress(id));
             }
         }
-        let mut pulses = self.relays.iter().map(|relay| relay.pulse);
-        match pulses.find(|pulse| !(ms(100)..=ms(30_000)).contains(pulse)) {
-            Some(pulse) => Err(BadConfig::Pulse(pulse)),
-            None => Ok(()),
+        for (relay, config) in (0..).zip(&self.relays) {
+            let pulse = config.pulse;
+            if !(ms(100)..=ms(30_000)).contains(&pulse) {
+                return Err(BadConfig::Pulse { relay, pulse });
+            }
         }
+        Ok(())
     }
 
     fn button(&self, id: usize) -> ButtonConfig {
@@ -246,9 +248,14 @@ pub enum BadConfig {
     NoLongPress(ButtonId),
     /// Too short for any lock, or a door left open.
     #[error(
-        "pulse is {0:?}; below 100ms no lock moves, above 30s the door is left open: 3s is usual"
+        "pulse is {pulse:?}; below 100ms no lock moves, above 30s the door is left open: 3s is usual"
     )]
-    Pulse(Duration),
+    Pulse {
+        /// Of which relay, by its place.
+        relay: u8,
+        /// What it is.
+        pulse: Duration,
+    },
 }
 
 /// What a button line reads. The edge has already turned active-low around.

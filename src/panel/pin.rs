@@ -13,14 +13,15 @@
 //!
 //! Always true: a fault is said once until the pin works again; between two
 //! tries at a pin that refuses [`RETRY`] passes, whatever is wanted of it: an
-//! expander that is gone can take long to say so.
+//! expander that is gone can take long to say so; it is set low when it is
+//! dropped.
 
 use std::time::Duration;
 
 use embedded_hal::digital::{Error as _, ErrorKind, OutputPin, PinState};
 
 #[derive(Debug)]
-pub(super) struct Pin<P> {
+pub(super) struct Pin<P: OutputPin> {
     pin: P,
     /// What it was last set to; `None` when that is not known.
     driven: Option<bool>,
@@ -66,10 +67,11 @@ impl<P: OutputPin> Pin<P> {
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.retry
     }
+}
 
-    /// Sets it low whatever it was, for the last time: nobody is left to tell
-    /// when it refuses.
-    pub(super) fn put_out(&mut self) {
+/// Low for the last time, whatever it was; nobody is left to tell when it refuses.
+impl<P: OutputPin> Drop for Pin<P> {
+    fn drop(&mut self) {
         _ = self.pin.set_low();
     }
 }
@@ -92,6 +94,11 @@ mod tests {
         Transaction::set(state).with_error(MockError::Io(std::io::ErrorKind::NotConnected))
     }
 
+    /// The end of every script: what a pin does when it is dropped.
+    fn dropped() -> Transaction {
+        Transaction::set(State::Low)
+    }
+
     const FAULT: Option<News> = Some(News::Fault(ErrorKind::Other));
 
     #[test]
@@ -100,11 +107,13 @@ mod tests {
             Transaction::set(State::Low),
             Transaction::set(State::High),
             Transaction::set(State::Low),
+            dropped(),
         ]);
         let mut pin = Pin::new(mock.clone());
         for (at, on) in [(0, false), (10, false), (20, true), (30, true), (40, false)] {
             assert_eq!(pin.drive(ms(at), on), None);
         }
+        drop(pin);
         mock.done();
     }
 
@@ -115,6 +124,7 @@ mod tests {
             refuses(State::High),
             refuses(State::High),
             Transaction::set(State::High),
+            dropped(),
         ]);
         let mut pin = Pin::new(mock.clone());
         assert_eq!(pin.drive(ms(0), false), None);
@@ -124,6 +134,7 @@ mod tests {
         assert_eq!(pin.drive(ms(1100), true), None, "told once");
         assert_eq!(pin.drive(ms(2100), true), Some(News::Restored));
         assert_eq!(pin.next_due(), None);
+        drop(pin);
         mock.done();
     }
 
@@ -135,21 +146,25 @@ mod tests {
             Transaction::set(State::Low),
             refuses(State::High),
             Transaction::set(State::Low),
+            dropped(),
         ]);
         let mut pin = Pin::new(mock.clone());
         pin.drive(ms(0), false);
         assert_eq!(pin.drive(ms(100), true), FAULT);
         assert_eq!(pin.drive(ms(200), false), None);
         assert_eq!(pin.drive(ms(1100), false), Some(News::Restored));
+        drop(pin);
         mock.done();
     }
 
     #[test]
     fn a_pin_that_never_works_is_tried_once_a_second() {
-        let mut mock = Mock::new(&vec![refuses(State::High); 60]);
+        let tries = [vec![refuses(State::High); 60], vec![dropped()]].concat();
+        let mut mock = Mock::new(&tries);
         let mut pin = Pin::new(mock.clone());
         let told = (0..600).filter_map(|tenth| pin.drive(ms(tenth * 100), true));
         assert_eq!(told.collect::<Vec<_>>(), [News::Fault(ErrorKind::Other)]);
+        drop(pin);
         mock.done();
     }
 }

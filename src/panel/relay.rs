@@ -12,7 +12,7 @@
 //! Units: monotonic durations.
 //!
 //! Always true: the relay is on only within `pulse` after an opening was asked
-//! for while it was off; it is set off before anything else, and once more
+//! for while it was off; it is set off before anything else, and, as any pin,
 //! when it is dropped. A pulse runs from the asking also when the pin refuses:
 //! a pin that works again an hour later must not open an unattended door.
 
@@ -60,12 +60,6 @@ impl<P: OutputPin> Relay<P> {
 
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.until.into_iter().chain(self.pin.next_due()).min()
-    }
-}
-
-impl<P: OutputPin> Drop for Relay<P> {
-    fn drop(&mut self) {
-        self.pin.put_out();
     }
 }
 

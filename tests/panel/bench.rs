@@ -177,6 +177,12 @@ impl Bench {
         own.map(|(at, _, on)| (*at, *on)).collect()
     }
 
+    /// Drops the panel; hands out all that was written to its pins.
+    pub(crate) fn drop_panel(self) -> Vec<(Duration, Thing, bool)> {
+        drop(self.panel);
+        self.diary.written.take()
+    }
+
     /// First edge and moment of each press.
     pub(crate) fn presses(&self) -> Vec<(Duration, Duration)> {
         let press = |(_, output): &(Duration, Output)| match output {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use callbox::panel::{Config, Level, Output};
+use callbox::panel::{ButtonConfig, Config, Level, Output};
 use callbox::units::ButtonId;
 
 use super::bench::{Bench, ms};
@@ -15,13 +15,15 @@ type Said = Vec<(u64, &'static str)>;
 const JUDGING_LIMIT: u64 = 200;
 const RELEASE_LIMIT: u64 = 1000;
 const NOISY_QUALIFY: u64 = 20;
+const DOUBLE_REARM: u64 = 100;
 
 /// All times in ms.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     qualify: u64,
     rearm: u64,
-    long_press: u64,
+    long_press: Option<u64>,
+    double_within: Option<u64>,
     stuck: u64,
 }
 
@@ -45,6 +47,8 @@ struct Reference {
     in_phase: u64,
     long: bool,
     stuck: bool,
+    /// How long ago a press counted of which nobody was told.
+    untold: Option<u64>,
     now: u64,
     said: Said,
 }
@@ -61,6 +65,7 @@ impl Reference {
             in_phase: 0,
             long: false,
             stuck: false,
+            untold: None,
             now: 0,
             said: Vec::new(),
         }
@@ -71,6 +76,7 @@ impl Reference {
         self.unchanged += 1;
         self.judged += 1;
         self.in_phase += 1;
+        self.untold = self.untold.map(|age| age + 1);
         self.balance = match self.active {
             true => self.limits.qualify.min(self.balance + 1),
             false => self.balance.saturating_sub(1),
@@ -99,8 +105,14 @@ impl Reference {
             qualify,
             rearm,
             long_press,
+            double_within,
             stuck,
         } = self.limits;
+        let rearm = match double_within {
+            Some(_) => rearm.min(DOUBLE_REARM),
+            None => rearm,
+        };
+        let long = long_press.is_some_and(|after| self.in_phase >= after);
         let quiet = !self.active && self.unchanged >= rearm;
         let full = self.active && self.balance >= qualify;
         let closed = self.active && self.unchanged >= qualify.max(NOISY_QUALIFY);
@@ -117,7 +129,7 @@ impl Reference {
             Phase::Noisy if closed => self.press(),
             Phase::Noisy if quiet => self.enter(Phase::Armed),
             Phase::Held if !self.active && self.balance == 0 => self.enter(Phase::Released),
-            Phase::Held if self.active && !self.long && self.in_phase >= long_press => {
+            Phase::Held if self.active && !self.long && long => {
                 self.say("long");
                 self.long = true;
             }
@@ -137,15 +149,26 @@ impl Reference {
                     self.enter(Phase::Noisy);
                 }
             }
+            _ if self.untold.is_some() && self.untold >= double_within => {
+                self.untold = None;
+                self.say("press");
+            }
             _ => return false,
         }
         true
     }
 
     fn press(&mut self) {
-        self.say("press");
+        let second = self.untold.take().is_some();
+        if second {
+            self.say("double");
+        } else if self.limits.double_within.is_some() {
+            self.untold = Some(0);
+        } else {
+            self.say("press");
+        }
         self.balance = self.limits.qualify;
-        (self.long, self.stuck) = (false, false);
+        (self.long, self.stuck) = (second, false);
         self.enter(Phase::Held);
     }
 
@@ -200,8 +223,15 @@ fn panel(limits: Limits, edges: &[u64], end: u64) -> Said {
     let config = Config {
         qualify: ms(limits.qualify),
         rearm: ms(limits.rearm),
-        long_press: ms(limits.long_press),
+        // What is not told has no time: any will do.
+        long_press: ms(limits.long_press.unwrap_or(1)),
+        double_within: ms(limits.double_within.unwrap_or(1)),
         stuck: ms(limits.stuck),
+        buttons: vec![ButtonConfig {
+            calls: None,
+            long_press: limits.long_press.is_some(),
+            double_press: limits.double_within.is_some(),
+        }],
         ..Config::default()
     };
     let mut bench = Bench::new(&config, &[Level::Inactive]);
@@ -221,6 +251,7 @@ fn said((at, output): &(Duration, Output)) -> Option<(u64, &'static str)> {
     let what = match output {
         Output::FirstEdge { .. } => "first",
         Output::Press { .. } => "press",
+        Output::DoublePress { .. } => "double",
         Output::LongPress { .. } => "long",
         Output::NoiseBurst { .. } => "noise",
         Output::Stuck { .. } => "stuck",
@@ -245,13 +276,15 @@ fn reference(limits: Limits, edges: &[u64], end: u64) -> Said {
 #[test]
 fn random_waveforms_are_judged_as_by_counting_milliseconds() {
     let mut told = std::collections::BTreeMap::new();
-    for seed in 0..1000 {
+    for seed in 0..2000 {
         let mut random = Random(seed);
-        let long_press = random.pick(&[100, 500, 2000]);
+        let long_press = random.pick(&[150, 500, 2000]);
+        let double_within = random.pick(&[100, 149, 400]).min(long_press - 1);
         let limits = Limits {
             qualify: random.pick(&[0, 1, 5, 20, 20, 50]),
             rearm: random.pick(&[50, 200, 200]),
-            long_press,
+            long_press: (random.below(4) > 0).then_some(long_press),
+            double_within: (random.below(2) > 0).then_some(double_within),
             stuck: long_press + random.pick(&[1, 300, 3000]),
         };
         let edges = waveform(&mut random);
@@ -263,9 +296,60 @@ fn random_waveforms_are_judged_as_by_counting_milliseconds() {
         }
     }
     // A test that never sees a stuck button proves nothing about them.
-    for what in ["first", "press", "long", "noise", "stuck", "freed"] {
+    for what in [
+        "first", "press", "double", "long", "noise", "stuck", "freed",
+    ] {
         assert!(told.get(what).is_some_and(|n| *n >= 50), "{what}: {told:?}");
     }
+}
+
+/// Not a sample: every waveform of up to five stretches, each as long as one of
+/// the times that matter, on every kind of button.
+#[test]
+fn every_small_waveform_is_judged_as_by_counting_milliseconds() {
+    const STRETCHES: [u64; 5] = [4, 25, 105, 210, 450];
+    let kinds = [(true, false), (true, true), (false, false), (false, true)];
+    let mut told = std::collections::BTreeMap::new();
+    for (long, double) in kinds {
+        let limits = Limits {
+            qualify: 20,
+            rearm: 200,
+            long_press: long.then_some(440),
+            double_within: double.then_some(400),
+            stuck: 600,
+        };
+        for edges in small_waveforms(&STRETCHES, 5) {
+            let end = edges.last().unwrap() + 1100;
+            let (got, want) = (panel(limits, &edges, end), reference(limits, &edges, end));
+            assert_eq!(got, want, "{limits:?}, edges at {edges:?}");
+            for (_, what) in want {
+                *told.entry(what).or_insert(0) += 1;
+            }
+        }
+    }
+    for what in ["press", "double", "long", "noise", "stuck", "freed"] {
+        assert!(
+            told.get(what).is_some_and(|n| *n >= 500),
+            "{what}: {told:?}"
+        );
+    }
+}
+
+/// The edges of all waveforms of 0 to `most` stretches of these lengths.
+fn small_waveforms(stretches: &[u64], most: usize) -> Vec<Vec<u64>> {
+    let mut all = vec![vec![10]];
+    let mut longest = 0..1;
+    for _ in 0..most {
+        for n in longest.clone() {
+            for stretch in stretches {
+                let next = all[n].last().unwrap() + stretch;
+                let longer = all[n].iter().copied().chain([next]);
+                all.push(longer.collect());
+            }
+        }
+        longest = longest.end..all.len();
+    }
+    all
 }
 
 /// What holds for any waveform, whatever the phases are called.
@@ -276,7 +360,8 @@ fn two_presses_never_come_without_a_release_between_them() {
         let limits = Limits {
             qualify: 20,
             rearm: 200,
-            long_press: 2000,
+            long_press: Some(2000),
+            double_within: None,
             stuck: 60_000,
         };
         let edges = waveform(&mut random);

@@ -1,12 +1,12 @@
-//! Stories of one device at a door: long presses, stuck and lost buttons, two
-//! fingers, and what the lamp says meanwhile.
+//! Stories of one device at a door: long and double presses, stuck and lost
+//! buttons, two fingers, what the lamps say meanwhile, and when the door opens.
 
 use std::time::Duration;
 
-use callbox::panel::{Config, Input, Level, Output, Show};
+use callbox::panel::{ButtonConfig, CallsOn, Config, Input, Level, Output, RelayConfig, Show};
 use callbox::units::ButtonId;
 
-use super::bench::{Bench, STATUS, ms};
+use super::bench::{Bench, GREEN, STATUS, Thing, YELLOW, ms};
 
 const ONE: ButtonId = ButtonId(0);
 const TWO: ButtonId = ButtonId(1);
@@ -323,4 +323,292 @@ fn a_stuck_button_does_not_hide_the_call() {
     assert_eq!(bench.panel.showing(), Show::Stuck);
     bench.hand_in(ms(62_000), Input::Show(Show::Answered));
     assert_eq!(bench.panel.showing(), Show::Answered);
+}
+
+/// A volume button that also tells double presses.
+const VOLUME: ButtonConfig = ButtonConfig {
+    calls: None,
+    long_press: false,
+    double_press: true,
+};
+
+fn one(button: ButtonConfig) -> Bench {
+    let config = Config {
+        buttons: vec![button],
+        ..Config::default()
+    };
+    assert_eq!(config.check(), Ok(()));
+    Bench::new(&config, &[Level::Inactive])
+}
+
+#[test]
+fn two_quick_presses_are_a_double_press_and_nothing_else() {
+    let mut bench = one(VOLUME);
+    bench.play(ms(1000), &[80_000, 120_000, 80_000]);
+    assert_eq!(
+        bench.heard,
+        [
+            first_edge(ONE, ms(1000)),
+            first_edge(ONE, ms(1200)),
+            (ms(1220), Output::DoublePress { button: ONE }),
+        ]
+    );
+}
+
+/// It is told late, with the times at which it counted.
+#[test]
+fn a_single_press_waits_for_the_second_only_where_there_can_be_one() {
+    let mut bench = one(VOLUME);
+    bench.play(ms(1000), &[80_000]);
+    let (_, told) = press(ONE, ms(1000), ms(1020));
+    assert_eq!(bench.heard[1..], [(ms(1420), told)]);
+
+    let mut bench = one(ButtonConfig {
+        double_press: false,
+        ..VOLUME
+    });
+    bench.play(ms(1000), &[80_000]);
+    assert_eq!(bench.heard[1..], [press(ONE, ms(1000), ms(1020))]);
+}
+
+#[test]
+fn presses_too_far_apart_are_two_and_a_third_begins_anew() {
+    let mut bench = one(VOLUME);
+    bench.play(ms(1000), &[80_000, 330_000, 80_000]); // counted 410 ms apart
+    assert_eq!(bench.presses().len(), 2);
+
+    let mut bench = one(VOLUME);
+    let quick = [80_000, 120_000, 80_000, 120_000, 80_000];
+    bench.play(ms(1000), &quick);
+    let doubles = bench.heard.iter().filter(|(_, o)| is_double(o)).count();
+    assert_eq!((doubles, bench.presses().len()), (1, 1));
+}
+
+fn is_double(output: &Output) -> bool {
+    matches!(output, Output::DoublePress { .. })
+}
+
+/// Two buttons side by side are no double press, however quick.
+#[test]
+fn a_double_press_is_of_one_button() {
+    let config = Config {
+        buttons: vec![VOLUME; 2],
+        ..Config::default()
+    };
+    let mut bench = Bench::new(&config, &[Level::Inactive; 2]);
+    for (at, button) in [(1000, ONE), (1150, TWO)] {
+        bench.edge(ms(at), button, Level::Active);
+        bench.edge(ms(at + 60), button, Level::Inactive);
+    }
+    bench.wait(ms(3000));
+    assert_eq!(bench.presses().len(), 2, "{:?}", bench.heard);
+}
+
+/// A knob jammed by a splinter must not end at full volume.
+#[test]
+fn a_held_volume_button_moves_one_step() {
+    let mut bench = one(ButtonConfig {
+        double_press: false,
+        ..VOLUME
+    });
+    bench.edge(ms(0), ONE, Level::Active);
+    bench.wait(ms(3_600_000));
+    assert_eq!(
+        bench.heard,
+        [
+            first_edge(ONE, ms(0)),
+            press(ONE, ms(0), ms(20)),
+            (ms(60_020), Output::Stuck { button: ONE }),
+        ]
+    );
+}
+
+#[test]
+fn edges_lost_between_two_presses_make_no_double_press_of_them() {
+    let mut bench = one(VOLUME);
+    bench.edge(ms(1000), ONE, Level::Active);
+    bench.edge(ms(1100), ONE, Level::Inactive);
+    // The kernel's buffer was full for more than the time of a double press.
+    let edge = Input::Edge {
+        button: ONE,
+        level: Level::Active,
+        sequence: 300,
+    };
+    bench.pass(ms(1400));
+    bench.hand_in(ms(1500), edge);
+    bench.wait(ms(3000));
+    assert!(!bench.heard.iter().any(|(_, o)| is_double(o)));
+}
+
+/// A volume button says that it was felt, and never that a call begins.
+#[test]
+fn a_button_that_does_not_call_lights_the_lamp_for_a_moment() {
+    let mut bench = one(ButtonConfig {
+        double_press: false,
+        ..VOLUME
+    });
+    bench.play(ms(1000), &[100_000]);
+    bench.wait(ms(20_000));
+    let (dark, lit) = (false, true);
+    let wanted = [(ms(0), dark), (ms(1000), lit), (ms(1320), dark)];
+    assert_eq!(bench.of(STATUS), wanted);
+    assert_eq!(bench.of(YELLOW), [(ms(0), dark)]);
+}
+
+/// Where leaning on a button must not call, holding it does.
+#[test]
+fn a_button_can_call_by_a_long_press_alone() {
+    let mut bench = one(ButtonConfig {
+        calls: Some(CallsOn::LongPress),
+        ..ButtonConfig::default()
+    });
+    bench.play(ms(1000), &[100_000]);
+    assert_eq!(bench.of(YELLOW), [(ms(0), false)], "a short one");
+    bench.edge(ms(5000), ONE, Level::Active);
+    bench.wait(ms(8000));
+    assert_eq!(bench.of(YELLOW), [(ms(0), false), (ms(7020), true)]);
+    assert_eq!(bench.panel.showing(), Show::Pressed);
+}
+
+/// A call as an emergency phone shows it: yellow from the press to the end,
+/// green while somebody is on the line.
+#[test]
+fn the_pictograms_follow_the_call() {
+    let mut bench = Bench::default();
+    bench.edge(ms(1000), ONE, Level::Active);
+    bench.edge(ms(1100), ONE, Level::Inactive);
+    for (at, show) in [
+        (1200, Show::Dialing),
+        (3000, Show::Ringing),
+        (9000, Show::Answered),
+        (20_000, Show::Reconnecting),
+        (22_000, Show::Answered),
+        (40_000, Show::Idle),
+    ] {
+        bench.pass(ms(at));
+        bench.hand_in(ms(at), Input::Show(show));
+    }
+    bench.wait(ms(60_000));
+    let yellow = [(0, false), (1020, true), (40_000, false)];
+    let green = [
+        (0, false),
+        (9000, true),
+        (20_000, false),
+        (22_000, true),
+        (40_000, false),
+    ];
+    let times = |changes: &[(u64, bool)]| -> Vec<_> {
+        changes.iter().map(|(at, on)| (ms(*at), *on)).collect()
+    };
+    assert_eq!(bench.of(YELLOW), times(&yellow));
+    assert_eq!(bench.of(GREEN), times(&green));
+}
+
+#[test]
+fn yellow_goes_out_when_a_call_fails_or_nobody_takes_the_press() {
+    let mut bench = Bench::default();
+    bench.hand_in(ms(0), Input::Show(Show::Dialing));
+    bench.hand_in(ms(500), Input::Show(Show::Failed));
+    bench.play(ms(10_000), &[100_000]); // nothing ever follows from this one
+    bench.wait(ms(30_000));
+    let changes = [
+        (0, false),
+        (0, true),
+        (500, false),
+        (10_020, true),
+        (20_020, false),
+    ];
+    assert_eq!(bench.of(YELLOW), changes.map(|(at, on)| (ms(at), on)));
+}
+
+#[test]
+fn noise_lights_no_pictogram() {
+    let mut bench = Bench::default();
+    for n in 0..100 {
+        bench.play(ms(n * 2000), &[3_000, 2_000, 5_000]);
+    }
+    assert_eq!(bench.of(YELLOW), [(ms(0), false)]);
+    assert_eq!(bench.of(GREEN), [(ms(0), false)]);
+}
+
+fn two_doors() -> Bench {
+    let relay = |ms| RelayConfig {
+        pulse: Duration::from_millis(ms),
+    };
+    let config = Config {
+        relays: vec![relay(500), relay(5000)],
+        ..Config::default()
+    };
+    Bench::new(&config, &[Level::Inactive])
+}
+
+#[test]
+fn each_door_opens_for_its_own_time() {
+    let mut bench = two_doors();
+    for relay in [1, 0] {
+        bench.hand_in(ms(1000), Input::Open { relay });
+    }
+    bench.wait(ms(60_000));
+    let pulse = |ends| [(ms(0), false), (ms(1000), true), (ms(ends), false)];
+    assert_eq!(bench.of(Thing::Relay(0)), pulse(1500));
+    assert_eq!(bench.of(Thing::Relay(1)), pulse(6000));
+}
+
+/// Whoever types the code all the time opens the door once a pulse, and cannot
+/// hold it open.
+#[test]
+fn a_flood_of_openings_is_one_opening_a_pulse() {
+    let mut bench = two_doors();
+    for at in (0..10_000).step_by(100) {
+        bench.wait(ms(at));
+        bench.hand_in(ms(at), Input::Open { relay: 1 });
+    }
+    bench.wait(ms(60_000));
+    let changes = [
+        (0, false),
+        (0, true),
+        (5000, false),
+        (5000, true),
+        (10_000, false),
+    ];
+    let wanted = changes.map(|(at, on)| (ms(at), on));
+    assert_eq!(bench.of(Thing::Relay(1)), wanted);
+}
+
+#[test]
+fn doors_that_do_not_exist_are_ignored() {
+    let mut bench = two_doors();
+    for relay in 2..=u8::MAX {
+        bench.hand_in(ms(1000), Input::Open { relay });
+    }
+    bench.wait(ms(60_000));
+    assert!(bench.heard.is_empty());
+    assert_eq!(bench.of(Thing::Relay(0)), [(ms(0), false)]);
+}
+
+/// Buttons and doors share the panel and nothing else.
+#[test]
+fn a_door_opens_in_time_while_a_button_is_stormed() {
+    let mut bench = two_doors();
+    bench.hand_in(ms(1000), Input::Open { relay: 0 });
+    for n in 0..20_000_u64 {
+        let level = [Level::Active, Level::Inactive][n as usize % 2];
+        bench.edge(ms(1000) + Duration::from_micros(n * 50 + 1), ONE, level);
+    }
+    let closed = bench.of(Thing::Relay(0))[2];
+    assert_eq!(closed, (ms(1500), false));
+}
+
+/// What is on when the panel goes, its lines lost or the process told to stop.
+#[test]
+fn a_panel_that_is_dropped_leaves_no_door_open_and_no_lamp_lit() {
+    let mut bench = two_doors();
+    bench.hand_in(ms(1000), Input::Show(Show::Answered));
+    bench.hand_in(ms(1000), Input::Open { relay: 0 });
+    let pins = [STATUS, YELLOW, GREEN, Thing::Relay(0), Thing::Relay(1)];
+    let written = bench.drop_panel();
+    for pin in pins {
+        let last = written.iter().rfind(|(_, what, _)| *what == pin);
+        assert!(last.is_some_and(|(_, _, on)| !on), "{pin:?}: {written:?}");
+    }
 }

@@ -70,7 +70,7 @@ fn a_press_becomes_a_conversation_and_a_closed_record() {
 fn a_call_nobody_answers_is_hung_up_and_leaves_no_orphan() {
     let away = Callee::absent(Answer::RingsOut(GUARD));
     let service = Service::start(service_with(away));
-    let mut device = Device::start(&service, |setup| setup.call.ring_for = ms(900));
+    let mut device = Device::start(&service, |setup| setup.buttons[0].ring_for = ms(900));
     device.press();
     device.wait_for(Phase::Ringing);
     device.wait_for(Phase::Failed);
@@ -254,7 +254,7 @@ fn a_hang_up_that_does_not_get_through_is_repeated() {
     let service = Service::start(service_with(Callee::absent(Answer::RingsOut(GUARD))));
     service.handle.fault(Route::HangUp, Fault::Status(503), 2);
     service.handle.fault(Route::HangUp, Fault::DropBefore, 1);
-    let mut device = Device::start(&service, |setup| setup.call.ring_for = ms(500));
+    let mut device = Device::start(&service, |setup| setup.buttons[0].ring_for = ms(500));
     device.press();
     device.wait_for(Phase::Ringing);
     let record = device.record();

@@ -27,10 +27,12 @@ use callbox::daemon::{self, Face, Hardware, Lines, Notice, Setup, StartSound};
 use callbox::edge::control::ask;
 use callbox::edge::gpio;
 use callbox::edge::panel_inputs::KernelClock;
-use callbox::edge::store::{Query, Reader, Row};
+use callbox::edge::store::{Opening, Party, Query, Reader, Row};
 use callbox::edge::virtual_card::{self, Remote};
-use callbox::edge::virtual_panel::{Finger, VirtualButtons, VirtualPin, virtual_buttons};
-use callbox::panel::Level;
+use callbox::edge::virtual_panel::{
+    Diary, Finger, Thing, VirtualButtons, VirtualPin, virtual_buttons,
+};
+use callbox::panel::{LampRole, Level};
 use callbox::simulator::{
     self, Answer, Callee, Event, Handle, HangsUp, Says, Simulator, Status, What,
 };
@@ -294,6 +296,8 @@ pub(crate) struct Installed {
     pub(crate) base_url: String,
     pub(crate) ingress: String,
     pub(crate) service: String,
+    /// The one button, beside its name.
+    pub(crate) button: String,
     pub(crate) rest: String,
 }
 
@@ -307,8 +311,21 @@ impl Installed {
                 "mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\""
             ),
             service: String::new(),
+            button: format!("to = \"{CALLEE}\""),
             rest: String::new(),
         }
+    }
+
+    /// The same with another button.
+    pub(crate) fn button(self, button: impl Into<String>) -> Self {
+        let button = button.into();
+        Self { button, ..self }
+    }
+
+    /// The same with more sections.
+    pub(crate) fn with(self, rest: &str) -> Self {
+        let rest = format!("{}\n{rest}", self.rest);
+        Self { rest, ..self }
     }
 
     /// Writes the file and the key it names.
@@ -325,7 +342,7 @@ impl Installed {
              {ingress}\n\
              [[button]]\n\
              name = \"door\"\n\
-             to = \"{CALLEE}\"\n\
+             {button}\n\
              [store]\n\
              path = \"{store}\"\n\
              [control]\n\
@@ -336,6 +353,7 @@ impl Installed {
             base = self.base_url,
             key = key.display(),
             service = self.service,
+            button = self.button,
             ingress = self.ingress,
             store = folder.file("store/calls.db").display(),
             control = folder.file("control/callbox.sock").display(),
@@ -400,6 +418,8 @@ pub(crate) struct Device {
     control: PathBuf,
     ready: bool,
     finger: Finger,
+    /// What its lamps and relays did.
+    pub(crate) diary: Diary,
     notices: tokio::sync::mpsc::Receiver<Notice>,
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
@@ -423,12 +443,18 @@ impl Device {
         change(&mut setup);
         let control = setup.control.as_ref().unwrap().socket.clone();
         let (finger, buttons) = virtual_buttons(KernelClock::new().unwrap());
+        let diary = Diary::new(KernelClock::new().unwrap());
+        let panel = OneButton {
+            buttons: Some(buttons),
+            diary: diary.clone(),
+            doors: setup.doors.len() as u8,
+        };
         let (remote_tx, remote_rx) = mpsc::channel();
         let (told, notices) = daemon::notices();
         let (stop, stopped) = oneshot::channel::<()>();
         let daemon = std::thread::spawn(move || {
             let hardware = Hardware {
-                face: OneButton(Some(buttons)),
+                face: panel,
                 sound: card(remote_tx),
             };
             let until = async { _ = stopped.await };
@@ -449,6 +475,7 @@ impl Device {
             control,
             ready: false,
             finger,
+            diary,
             notices,
             runtime: runtime(),
             stop: Some(stop),
@@ -566,6 +593,27 @@ impl Device {
         records(&self.folder)
     }
 
+    /// How often this lamp was lit, or this relay pulsed, so far.
+    pub(crate) fn times_on(&self, what: Thing) -> usize {
+        let changes = self.diary.changes();
+        changes.iter().filter(|c| c.what == what && c.on).count()
+    }
+
+    /// The openings on record of this attempt.
+    pub(crate) fn openings(&self, token: &str) -> Vec<Opening> {
+        self.reader().openings(token).unwrap()
+    }
+
+    /// What was said in this attempt's call, as it is on record.
+    pub(crate) fn transcript(&self, token: &str) -> Vec<(Party, String)> {
+        let lines = self.reader().transcript(token).unwrap();
+        lines.into_iter().map(|l| (l.party, l.text)).collect()
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::open(&self.folder.file("store/calls.db")).unwrap()
+    }
+
     /// What `callbox hangup` does.
     #[track_caller]
     pub(crate) fn hang_up(&self) {
@@ -627,19 +675,26 @@ fn card(remote: mpsc::Sender<Remote>) -> StartSound {
     })
 }
 
-/// One button and no lamp.
-struct OneButton(Option<VirtualButtons>);
+/// One button, the two lamps of an emergency phone, and the doors' relays.
+struct OneButton {
+    buttons: Option<VirtualButtons>,
+    diary: Diary,
+    doors: u8,
+}
 
 impl Face for OneButton {
     type Edges = VirtualButtons;
     type Pin = VirtualPin;
 
     fn open(&mut self) -> Result<Lines<Self::Edges, Self::Pin>, gpio::Error> {
+        let roles = [LampRole::InProgress, LampRole::Listen];
+        let lamp = |role| (role, self.diary.pin(Thing::Lamp(role)));
+        let relay = |place| self.diary.pin(Thing::Relay(place));
         Ok(Lines {
-            edges: self.0.take().expect("virtual lines are opened once"),
+            edges: self.buttons.take().expect("virtual lines are opened once"),
             levels: vec![Level::Inactive],
-            lamps: Vec::new(),
-            relays: Vec::new(),
+            lamps: roles.map(lamp).to_vec(),
+            relays: (0..self.doors).map(relay).collect(),
         })
     }
 }

@@ -262,8 +262,8 @@ fn an_older_service_is_understood() {
 fn a_stream_of_another_encoding_ends_the_call_with_a_reason() {
     let mut config = service_with(talks(1));
     config.service.announce = Announce::Other {
-        encoding: "L16".into(),
-        sample_rate: 16_000,
+        encoding: "G722".into(),
+        sample_rate: 8_000,
     };
     let service = Service::start(config);
     let mut device = Device::start(&service, |_| {});
