@@ -87,14 +87,17 @@ pub struct Config {
     /// The database. Its folder is made when it is missing.
     pub path: PathBuf,
     /// Attempts kept; the oldest gives way. Default 10 000, which is a hundred
-    /// days of the service's whole allowance, and some 5 MB. Each start reads
-    /// them all to check them: a million take a slow card minutes. 0 keeps none.
+    /// days of the service's whole allowance, and some 6 MB, with 6 KB more for
+    /// the sound of five minutes and 4 KB for forty lines of words. Each start
+    /// reads them all to check them: a million take a slow card minutes. 0
+    /// keeps none.
     pub max_rows: u32,
     /// Attempts older than this go with the next [`Update::prune`]. Default 400
     /// days: last year's season can still be looked up.
     pub max_age: Duration,
     /// The file never grows beyond this. Default 64 MiB, or 4 KiB for each of
-    /// `max_rows`; less than 64 KiB cannot hold the tables.
+    /// `max_rows`; less than 64 KiB cannot hold the tables. From three quarters
+    /// on the oldest words and courses of sound give way.
     pub max_bytes: u64,
 }
 
