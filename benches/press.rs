@@ -103,8 +103,8 @@ impl Client {
         let config = Config {
             base_url: BaseUrl::parse(&self.base).expect("a URL"),
             api_key: ApiKey::parse("a-key").expect("a key"),
-            phone_number_id: PhoneNumberId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11")
-                .expect("a UUID"),
+            phone_number_id: PhoneNumberId::parse("6f2c9f0e-7d1b-4a53-9a8e-2f6a3c1d0b11").ok(),
+            from_number: E164::parse("+15005550100").expect("a number"),
             extra_ca: self.extra_ca.clone(),
             timeouts: Timeouts::default(),
         };
