@@ -34,6 +34,7 @@ impl Daemon {
                 qualified,
             } => {
                 let action = self.button(button).map(|b| b.press);
+                self.note_finger(button, action);
                 self.gesture(button, action, qualified.saturating_sub(first_edge));
             }
             // A finger that stays on the button that began the call is no
@@ -84,6 +85,18 @@ impl Daemon {
         }
     }
 
+    /// Whether the finger that came down on a button begins a call by it, and so
+    /// is not to end it by staying.
+    fn note_finger(&mut self, button: ButtonId, action: Option<Action>) {
+        let phase = self.call.phase();
+        let begins = is_at_rest(phase) || phase == Phase::Chiming;
+        self.began = if begins && action == Some(Action::Call) {
+            Some(button)
+        } else {
+            self.began.filter(|other| *other != button)
+        };
+    }
+
     fn gesture(&mut self, button: ButtonId, action: Option<Action>, qualified_in: Duration) {
         match action {
             Some(Action::Call) => self.press(button, qualified_in),
@@ -116,9 +129,6 @@ impl Daemon {
         let Some(plan) = self.plan(button) else {
             return;
         };
-        let phase = self.call.phase();
-        let begins = is_at_rest(phase) || phase == Phase::Chiming;
-        self.began = begins.then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));

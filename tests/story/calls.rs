@@ -6,7 +6,9 @@ use callbox::call::Phase;
 use callbox::edge::store::{Reconciled, Row};
 use callbox::simulator::{Answer, Callee, Fault, Reason, Route, Says, Status, What};
 
-use crate::kit::{Device, GUARD, Service, is_heard, ms, says, service_with, talks};
+use crate::kit::{
+    CALLEE, Device, Folder, GUARD, Installed, Service, is_heard, ms, says, service_with, talks,
+};
 use crate::sound::{self, LINE_RATE};
 
 #[test]
@@ -187,6 +189,43 @@ fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
     let service = Service::start(service_with(says(Says::SpeechThenNoMedia(
         words.clone().into(),
     ))));
+/// What began a call is forgotten with the finger: the next long press is
+/// another call.
+#[test]
+fn a_button_that_calls_when_held_calls_each_time() {
+    let service = Service::start(service_with(Callee::absent(Answer::Rejects(ms(100)))));
+    let installed = Installed::plain(service.handle.base_url());
+    let held = format!("to = \"{CALLEE}\"\npress = \"none\"\nlong_press = \"call\"");
+    let installed = installed.button(held);
+    let mut device = Device::start_as(&installed, Folder::new().into(), |setup| {
+        setup.panel.long_press = ms(300);
+    });
+    for call in 1..=2 {
+        device.press_for(ms(600));
+        device.record();
+        device.wait_for(Phase::Idle);
+        assert_eq!(service.posts(), call);
+    }
+}
+
+#[test]
+fn a_call_the_service_ends_for_its_length_is_told_as_that() {
+    let mut config = service_with(talks(5));
+    config.service.max_duration = ms(1500);
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Ended);
+    let record = device.record();
+    let record = device.reconciled(&record);
+    let why = "the service's maximum time was over";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(
+        record.service_hangup_reason.as_deref(),
+        Some("max_duration")
+    );
+}
+
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
