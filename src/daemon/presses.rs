@@ -215,8 +215,12 @@ impl Daemon {
     }
 
     /// One step up or down. Once a call is over it is as configured again: the
-    /// next visitor knows nothing of it.
+    /// next visitor knows nothing of it. Nor of what was turned before, with
+    /// nothing to be heard.
     fn turn_volume(&mut self, by: i8) {
+        if is_at_rest(self.call.phase()) {
+            return;
+        }
         let steps = self.volume.steps;
         self.turned = (self.turned + by).clamp(-steps, steps);
         self.set_volume();
