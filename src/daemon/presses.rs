@@ -207,7 +207,7 @@ impl Daemon {
         if let Some(local) = self.local() {
             self.timetable.look(now, &local);
         }
-        let free = is_at_rest(self.call.phase()) && self.stopping.is_none();
+        let free = is_at_rest(self.call.phase()) && self.takes_no_press().is_none();
         if free && let Some((name, button)) = self.timetable.take(now) {
             tracing::info!(name, "an announcement is due");
             self.press(button, Duration::ZERO);
