@@ -349,7 +349,7 @@ fn write_outcome(row: &mut Row, record: &Record) {
     row.calls_remaining = record.remaining.map(|r| i64::from(r.calls));
     row.one_way = record.streamed.map(|_| record.one_way > 0);
     row.closed = Some(record.closed.is_some());
-    if record.sent.is_none() && record.closed.is_some() {
+    if record.call.is_none() && record.sent.is_none() && record.closed.is_some() {
         row.reconciled = Some(Reconciled::NotSent);
     }
     if record.cleared == Some(Cleared::GivenUp) {

@@ -56,6 +56,9 @@ fn a_call_to_the_device_chimes_and_then_the_two_talk() {
     is_heard(&device, &service, &call);
     assert!(service.handle.hang_up(&call));
     let record = device.record();
+    let record = device.reconciled(&record);
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
+    assert_eq!(record.service_use_inkbox_stt, Some(false));
     assert_eq!(record.direction, Some(Direction::Inbound));
     assert_eq!(record.from_number.unwrap().as_str(), CALLER);
     assert_eq!(record.button, None);
