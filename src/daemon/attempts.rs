@@ -17,7 +17,7 @@ use crate::edge::card;
 use crate::edge::clock::{HoldOff, Reading, Stamp};
 use crate::edge::ingress::ROUTES_MAX;
 use crate::edge::store::{Direction, Kind, LINES_MAX, Outcome, Reconciled, Row};
-use crate::units::{AttemptId, ButtonId, E164, Encoding, Mode, SocketId};
+use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
 
@@ -191,17 +191,17 @@ impl Attempts {
         Some((n, at, attempt.row.token.clone()))
     }
 
-    /// The visitor was not heard in the present call.
-    pub(super) fn unheard(&mut self) {
-        if let Some(attempt) = self.0.back_mut() {
+    /// The visitor was not heard in this attempt's call.
+    pub(super) fn unheard(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.find(id) {
             attempt.unheard = true;
         }
     }
 
-    /// Packets of the present call were too old to be sent.
-    pub(super) fn add_stale(&mut self, packets: u32) {
-        if let Some(attempt) = self.0.back_mut() {
-            attempt.stale += packets;
+    /// Packets were too old to be sent in this attempt's call.
+    pub(super) fn add_stale(&mut self, id: AttemptId, packets: u32) {
+        if let Some(attempt) = self.find(id) {
+            attempt.stale = attempt.stale.saturating_add(packets);
         }
     }
 
@@ -211,6 +211,22 @@ impl Attempts {
     }
 
     /// The row of a record as it now stands.
+    /// The attempt whose call this socket carries, or carried last.
+    pub(super) fn of_socket(&self, socket: SocketId) -> Option<AttemptId> {
+        let attempt = self.0.iter().find(|a| a.socket == Some(socket));
+        attempt.map(|a| a.id)
+    }
+
+    /// Whether this call to the device was taken in and is not off the line.
+    pub(super) fn is_inbound_up(&self, call: &CallId) -> bool {
+        let is_it = |row: &Row| {
+            row.direction == Some(Direction::Inbound)
+                && row.call_id.as_ref() == Some(call)
+                && row.closed == Some(false)
+        };
+        self.last_rows().any(is_it)
+    }
+
     pub(super) fn row(
         &mut self,
         record: &Record,
@@ -233,8 +249,8 @@ impl Attempts {
         };
         attempt.began = Some(record.pressed);
         attempt.row.press = press;
-        attempt.row.from_number = from;
-        attempt.row.to_number = to;
+        attempt.row.from_number = from.or(attempt.row.from_number.take());
+        attempt.row.to_number = to.or(attempt.row.to_number.take());
         write_plan(&mut attempt.row, record);
         write_times(&mut attempt.row, record, now);
         write_outcome(&mut attempt.row, record);

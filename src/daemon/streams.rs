@@ -84,9 +84,17 @@ impl Daemon {
     }
 
     /// A stream on the inbound path: the service is asked whether it is what
-    /// it says.
+    /// it says, unless the call is up already.
     fn on_inbound(&mut self, socket: SocketId, context: Context) {
         self.event("ingress", format!("inbound stream {}", socket.0));
+        if let Some(call) = &context.call
+            && self.attempts.is_inbound_up(call)
+        {
+            // It was judged when it began. That it comes again may be due to a
+            // network that keeps the service from answering, too.
+            let call = call.clone();
+            return self.handle(Input::Incoming { socket, call });
+        }
         let quiet = self.is_quiet();
         match (context.call, self.desk.ask(socket, quiet)) {
             (Some(call), Ok(())) => {
@@ -167,7 +175,7 @@ impl Daemon {
             What::BargeIn(_) => self.event("socket", "the far end spoke over the announcement"),
             What::Spoken { whole } => {
                 if whole {
-                    self.write_said();
+                    self.write_said(socket);
                 }
                 self.handle(Input::Spoken { socket });
             }
@@ -187,7 +195,7 @@ impl Daemon {
         if !transcript.is_final {
             return;
         }
-        self.write_line(Party::Far, transcript.text.clone());
+        self.write_line(socket, Party::Far, transcript.text.clone());
         self.handle(Input::Heard {
             socket,
             text: transcript.text,
@@ -222,7 +230,9 @@ impl Daemon {
         if flow.received > 0 {
             self.handle(Input::MediaHeard { socket });
         }
-        self.attempts.add_stale(flow.stale);
+        if let Some(attempt) = self.attempts.of_socket(socket) {
+            self.attempts.add_stale(attempt, flow.stale);
+        }
         let microphone = self.sound.stats.microphone.present();
         let Some(live) = self.live.as_mut().filter(|live| live.socket == socket) else {
             return;
@@ -233,6 +243,7 @@ impl Daemon {
         let was_unheard = live.unheard_s >= UNHEARD_AFTER;
         let unheard = flow.sent == 0 || !microphone;
         live.unheard_s = if unheard { live.unheard_s + 1 } else { 0 };
+        let attempt = live.attempt;
         if live.unheard_s == UNHEARD_AFTER {
             tracing::error!(
                 microphone,
@@ -241,7 +252,7 @@ impl Daemon {
             );
             self.event("call", "the callee does not hear the visitor");
             self.trace.count(Counter::OneWayAudio);
-            self.attempts.unheard();
+            self.attempts.unheard(attempt);
             self.media.show(Show::Fault);
         } else if was_unheard && !unheard {
             tracing::info!("the callee hears the visitor again");
