@@ -2,8 +2,8 @@
 //! both become a row of the store.
 //!
 //! [`Record`] has durations and the call's view; the token, the URL, the
-//! HTTP answer and the sound's figures are known here. Bounded like the routes:
-//! the oldest attempt is forgotten when a 65th begins.
+//! HTTP answer and the sound's figures are known here. Bounded: when there are
+//! [`ATTEMPTS_MAX`], the oldest is forgotten.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,10 +12,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::audio::{self, Stats};
-use crate::call::{self, Cleared, Ended, Limit, Record, Report, Snapshot, Used};
+use crate::call::{
+    self, Cleared, Ended, Limit, MAX_ATTEMPTS, MAX_CYCLES, MAX_TARGETS, Record, Report, Snapshot,
+    Used,
+};
 use crate::edge::card;
 use crate::edge::clock::{HoldOff, Reading, Stamp};
-use crate::edge::ingress::ROUTES_MAX;
 use crate::edge::store::{Direction, Kind, LINES_MAX, Outcome, Reconciled, Row};
 use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId};
 use crate::wire::handshake::Token;
@@ -23,6 +25,10 @@ use crate::wire::rest::{HangupReason, WsUrl};
 
 /// The drift of a shorter stream is not known: see `audio::Snapshot`.
 const DRIFT_SETTLES: Duration = Duration::from_secs(60);
+
+/// Attempts remembered. Every one of the longest list knows by which press it
+/// was begun, whoever is turned away meanwhile.
+const ATTEMPTS_MAX: usize = MAX_TARGETS * MAX_CYCLES as usize + MAX_ATTEMPTS;
 
 /// What was learned while an attempt was placed.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +89,7 @@ impl Attempts {
     }
 
     fn push(&mut self, id: AttemptId, row: Row) {
-        if self.0.len() == ROUTES_MAX {
+        if self.0.len() == ATTEMPTS_MAX {
             self.0.pop_front();
         }
         self.0.push_back(Attempt {
@@ -205,12 +211,6 @@ impl Attempts {
         }
     }
 
-    /// The rows of this process, as last written.
-    pub(super) fn last_rows(&self) -> impl Iterator<Item = &Row> {
-        self.0.iter().map(|a| &a.row)
-    }
-
-    /// The row of a record as it now stands.
     /// The attempt whose call this socket carries, or carried last.
     pub(super) fn of_socket(&self, socket: SocketId) -> Option<AttemptId> {
         let attempt = self.0.iter().find(|a| a.socket == Some(socket));
@@ -227,6 +227,12 @@ impl Attempts {
         self.last_rows().any(is_it)
     }
 
+    /// The rows of this process, as last written.
+    pub(super) fn last_rows(&self) -> impl Iterator<Item = &Row> {
+        self.0.iter().map(|a| &a.row)
+    }
+
+    /// The row of a record as it now stands.
     pub(super) fn row(
         &mut self,
         record: &Record,
@@ -529,6 +535,61 @@ fn read_limits(text: &str) -> Option<(Snapshot, Option<Stamp>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{Call, Config, Input, Output, Plan};
+
+    /// What the call first says of a press.
+    fn first_record() -> Record {
+        let now = Instant::now();
+        let mut call = Call::new(Config::default(), &Snapshot::default(), now);
+        let plan = Plan {
+            kind: call::Kind::Talk,
+            targets: vec![0],
+            cycles: 1,
+            ring_for: Duration::from_secs(30),
+            confirm: None,
+            mode: Mode::default(),
+        };
+        let press = Input::Press {
+            button: ButtonId(0),
+            qualified_in: Duration::ZERO,
+            plan,
+        };
+        call.handle(now, press);
+        loop {
+            match call.poll() {
+                Output::Record(record) => return *record,
+                Output::WaitUntil(_) => panic!("a press is on record at once"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_attempt_of_the_longest_list_knows_its_press() {
+        let first = first_record();
+        let mut attempts = Attempts::default();
+        let (stats, card, random) = (
+            Stats::default(),
+            card::Stats::default(),
+            SystemRandom::new(),
+        );
+        let now = Reading {
+            stamp: Stamp::from_unix_ms(1_795_400_000_000),
+            trusted: true,
+        };
+        let last = (MAX_TARGETS * usize::from(MAX_CYCLES)) as u32;
+        let mut presses = (0..last).map(|n| {
+            let record = Record {
+                attempt: AttemptId(first.attempt.0 + n),
+                ..first.clone()
+            };
+            let row = attempts.row(&record, (None, None), now, &stats, &card, &random);
+            row.press
+        });
+        let press = presses.next().unwrap();
+        assert!(press.is_some());
+        assert!(presses.all(|of| of == press));
+    }
 
     #[test]
     fn limits_survive_as_text_with_the_time_they_were_saved() {
