@@ -46,6 +46,12 @@ fn a_press_becomes_a_conversation_and_a_closed_record() {
     assert_eq!(record.service_status.as_deref(), Some("completed"));
     assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
     assert_eq!(record.reconciled, Some(Reconciled::Done));
+    assert_eq!(record.calls_remaining, Some(99));
+    assert_eq!(record.minutes_remaining, Some(100.0));
+    let negotiated = (record.use_inkbox_tts, record.use_inkbox_stt);
+    assert_eq!(negotiated, (Some(false), Some(false)));
+    let agreed = (record.service_use_inkbox_tts, record.service_use_inkbox_stt);
+    assert_eq!(agreed, negotiated);
     assert_eq!((record.one_way, record.reconnects), (Some(false), Some(0)));
     assert_eq!(record.codec.as_deref(), Some("PCMU/8000"));
     let stamps = [
@@ -183,12 +189,6 @@ fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
 }
 
-#[test]
-fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
-    let words = sound::words(sound::PAUSE, LINE_RATE);
-    let service = Service::start(service_with(says(Says::SpeechThenNoMedia(
-        words.clone().into(),
-    ))));
 /// What began a call is forgotten with the finger: the next long press is
 /// another call.
 #[test]
@@ -226,6 +226,12 @@ fn a_call_the_service_ends_for_its_length_is_told_as_that() {
     );
 }
 
+#[test]
+fn silence_of_the_far_end_is_shown_and_recorded_as_one_way() {
+    let words = sound::words(sound::PAUSE, LINE_RATE);
+    let service = Service::start(service_with(says(Says::SpeechThenNoMedia(
+        words.clone().into(),
+    ))));
     let mut device = Device::start(&service, |_| {});
     device.press();
     device.wait_for(Phase::Answered);
