@@ -97,7 +97,7 @@ fn a_machine_does_not_confirm_and_the_list_goes_on() {
     device.wait_for(Phase::Answered);
     device.hears();
     assert_ne!(device.times_on(Thing::Lamp(LampRole::Listen)), 0);
-    let call = service.handle.calls()[0].id.clone();
+    let call = service.handle.calls().pop().unwrap().id;
     is_heard(&device, &service, &call);
     device.hang_up();
     let person = device.record();
