@@ -1,18 +1,19 @@
 //! callbox: a button, a microphone and a speaker made into a telephone intercom.
 //!
-//! A press places a real telephone call through the Inkbox API; when somebody
-//! answers, the service connects a media WebSocket **to the device**, and two
-//! people talk. This page is the way through the source.
+//! A press places a real telephone call through the Inkbox API, number after
+//! number until a person answers; the service then connects a media WebSocket
+//! **to the device**, and two people talk, or a text is spoken. Who was called
+//! can open the door. This page is the way through the source.
 //!
 //! ```text
 //!  button ─▶ edge/gpio ─▶ panel ─▶ call ──▶ edge/rest ── POST /place-call ─▶ service ─▶ phone
-//!  lamp ◀───────────────────┘       │ ▲                                          │ answered
+//!  lamps, doors ◀───────────┘       │ ▲                                          │ answered
 //!                                   │ └────────── edge/socket ◀══ wss media ═════╝
 //!                                   ▼                │   ▲        wire: bytes ↔ messages
 //!                             edge/store      downlink   uplink   bounded rings, in milliseconds
 //!                                                    ▼   │
 //!         speaker ◀─ edge/alsa ◀─ playout · decode · conceal · mix ─┐  audio: samples in,
-//!             mic ─▶ edge/alsa ─▶ half duplex · encode ─────────────┘  samples out
+//!             mic ─▶ edge/alsa ─▶ half duplex · prompts · encode ───┘  samples out
 //! ```
 //!
 //! # Rooms and arrows
@@ -52,7 +53,8 @@
 //!
 //! [`call`] for the decisions, with a story for each in `tests/traces/call`;
 //! [`audio::playout`] for the hard part of the sound; [`daemon`] for how a
-//! press becomes a call.
+//! press becomes a call; [`wire`] for what the service's documents say, and the
+//! test that shows each line of it.
 
 pub mod audio;
 pub mod call;

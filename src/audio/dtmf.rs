@@ -218,9 +218,10 @@ impl Detector {
     fn examine(&self) -> Option<Hit> {
         let mut shaped = [0.0; WINDOW_MAX];
         let mut power = 0.0;
-        for n in 0..self.window {
-            shaped[n] = self.past[n] * self.shape[n];
-            power += shaped[n] * shaped[n];
+        let window = self.past.iter().zip(&self.shape).take(self.window);
+        for (place, (sample, shape)) in shaped.iter_mut().zip(window) {
+            *place = sample * shape;
+            power += *place * *place;
         }
         // The mean of the square of Hann's window is 3/8.
         let power = power / (0.375 * self.window as f32);
@@ -291,10 +292,11 @@ impl Detector {
         let (sin, cos) = (TAU * hertz / self.rate).sin_cos();
         let (mut x, mut y) = (1.0, 0.0);
         let (mut re, mut im, mut slope_re, mut slope_im) = (0.0, 0.0, 0.0, 0.0);
-        for n in 0..self.window {
-            let sloped = self.past[n] * self.slope[n];
-            re += shaped[n] * x;
-            im -= shaped[n] * y;
+        let window = self.past.iter().zip(&self.slope).take(self.window);
+        for (shaped, (sample, slope)) in shaped.iter().zip(window) {
+            let sloped = sample * slope;
+            re += shaped * x;
+            im -= shaped * y;
             slope_re += sloped * x;
             slope_im -= sloped * y;
             (x, y) = (x * cos - y * sin, x * sin + y * cos);

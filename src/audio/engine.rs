@@ -358,9 +358,9 @@ impl Mic {
         };
         self.stats.mic.set(window.level);
         match window.life {
-            Life::Alive => {}
-            Life::Silent => self.stats.mic_silent.add(1),
-            Life::Stuck => self.stats.mic_stuck.add(1),
+            Some(Life::Alive) | None => {}
+            Some(Life::Silent) => self.stats.mic_silent.add(1),
+            Some(Life::Stuck) => self.stats.mic_stuck.add(1),
         }
     }
 

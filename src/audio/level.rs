@@ -1,8 +1,9 @@
 //! How loud a signal is, and whether a microphone is alive at all.
 //!
-//! [`Meter::take`] gets every sample and closes a window each second. A
-//! microphone that gives one and the same value for a whole second is not a
-//! quiet room: the codec is muted, a wire is off, or the chip has hung.
+//! [`Meter::take`] gets every sample and closes a window each quarter of a
+//! second, so that a picture of the levels shows words. Every fourth one judges
+//! the whole second: a microphone that gave one and the same value for so long
+//! is not a quiet room: the codec is muted, a wire is off, or the chip has hung.
 //!
 //! Units: samples on the scale of the card; levels in dBFS, where 0 is full
 //! scale, so that a sine at full scale has an rms of -3.
@@ -50,8 +51,9 @@ fn dbfs(amplitude: f32) -> f32 {
 pub struct Window {
     /// How loud it was.
     pub level: Level,
-    /// Whether the signal moved.
-    pub life: Life,
+    /// Whether the signal moved in the second that ends with it; `None` in the
+    /// middle of one.
+    pub life: Option<Life>,
 }
 
 /// Whether a signal moves.
@@ -65,7 +67,10 @@ pub enum Life {
     Stuck,
 }
 
-/// Measures a signal in windows of a second.
+/// Windows of a second.
+const WINDOWS: u32 = 4;
+
+/// Measures a signal in windows of a quarter of a second.
 #[derive(Debug)]
 pub struct Meter {
     window: usize,
@@ -73,6 +78,10 @@ pub struct Meter {
     sum: f64,
     low: [f32; LANES],
     high: [f32; LANES],
+    /// The windows of this second so far, and their lowest and highest sample.
+    windows: u32,
+    lowest: f32,
+    highest: f32,
 }
 
 impl Meter {
@@ -80,11 +89,14 @@ impl Meter {
     #[must_use]
     pub fn new(rate: u32) -> Self {
         Self {
-            window: rate as usize,
+            window: (rate / WINDOWS) as usize,
             taken: 0,
             sum: 0.0,
             low: [f32::INFINITY; LANES],
             high: [f32::NEG_INFINITY; LANES],
+            windows: 0,
+            lowest: f32::INFINITY,
+            highest: f32::NEG_INFINITY,
         }
     }
 
@@ -113,17 +125,29 @@ impl Meter {
     fn close(&mut self) -> Window {
         let low = self.low.into_iter().fold(f32::INFINITY, f32::min);
         let high = self.high.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        let life = match low == high {
-            false => Life::Alive,
-            true if low == 0.0 => Life::Silent,
-            true => Life::Stuck,
-        };
         let level = Level {
             peak: high.max(-low) / FULL_SCALE,
             rms: (self.sum / self.taken as f64).sqrt() as f32 / FULL_SCALE,
         };
-        *self = Self::new(self.window as u32);
+        (self.taken, self.sum) = (0, 0.0);
+        self.low.fill(f32::INFINITY);
+        self.high.fill(f32::NEG_INFINITY);
+        self.lowest = self.lowest.min(low);
+        self.highest = self.highest.max(high);
+        self.windows += 1;
+        let life = (self.windows == WINDOWS).then(|| self.judge());
         Window { level, life }
+    }
+
+    fn judge(&mut self) -> Life {
+        let life = match self.lowest == self.highest {
+            false => Life::Alive,
+            true if self.lowest == 0.0 => Life::Silent,
+            true => Life::Stuck,
+        };
+        self.windows = 0;
+        (self.lowest, self.highest) = (f32::INFINITY, f32::NEG_INFINITY);
+        life
     }
 }
 
@@ -131,11 +155,15 @@ impl Meter {
 mod tests {
     use super::*;
 
+    /// The window that ends a second.
     fn second(sample: impl Fn(usize) -> f32) -> Window {
         let samples: Vec<f32> = (0..16_000).map(sample).collect();
         let mut meter = Meter::new(16_000);
-        assert_eq!(meter.take(&samples[..15_999]), None);
-        meter.take(&samples[15_999..]).unwrap()
+        let windows = samples.chunks(1).filter_map(|sample| meter.take(sample));
+        let windows: Vec<Window> = windows.collect();
+        assert_eq!(windows.len(), 4);
+        assert!(windows[..3].iter().all(|window| window.life.is_none()));
+        windows[3]
     }
 
     #[test]
@@ -144,14 +172,17 @@ mod tests {
         let window = second(sine);
         assert!(window.level.peak_dbfs().abs() < 0.01, "{window:?}");
         assert!((window.level.rms_dbfs() + 3.01).abs() < 0.01, "{window:?}");
-        assert_eq!(window.life, Life::Alive);
+        assert_eq!(window.life, Some(Life::Alive));
     }
 
     #[test]
     fn a_dead_microphone_is_told_from_a_quiet_one() {
-        assert_eq!(second(|_| 0.0).life, Life::Silent);
-        assert_eq!(second(|_| -3.0).life, Life::Stuck);
-        assert_eq!(second(|n| (n % 2) as f32).life, Life::Alive);
+        assert_eq!(second(|_| 0.0).life, Some(Life::Silent));
+        assert_eq!(second(|_| -3.0).life, Some(Life::Stuck));
+        assert_eq!(second(|n| (n % 2) as f32).life, Some(Life::Alive));
         assert_eq!(second(|_| 0.0).level.rms_dbfs(), SILENCE_DBFS);
+        // One click in a second is a microphone that lives.
+        let click = |n| if n == 5000 { 1.0 } else { 0.0 };
+        assert_eq!(second(click).life, Some(Life::Alive));
     }
 }

@@ -201,9 +201,9 @@ pub struct Snapshot {
     pub mic_silent: u64,
     /// Seconds in which the microphone gave nothing but one value, not zero.
     pub mic_stuck: u64,
-    /// The microphone as the card gave it, last second.
+    /// The microphone as the card gave it, in the last quarter of a second.
     pub mic: Level,
-    /// The speaker, last second.
+    /// The speaker, in the last quarter of a second.
     pub speaker: Level,
     /// How long the block now heard waited in the engine, filters included.
     pub delay_ms: f32,

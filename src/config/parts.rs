@@ -10,12 +10,13 @@ use super::door::Code;
 use super::file::{File, InboundAction, IngressMode};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
+use crate::audio::prompt::Prompts;
 use crate::daemon::{
     Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target, Volume,
 };
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::zone::Zone;
-use crate::edge::{alsa, ingress, rest, store};
+use crate::edge::{alsa, ingress, prompts, rest, store};
 use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::{SigningKey, Token};
@@ -46,7 +47,10 @@ impl File {
             rest: self.rest()?,
             ingress: self.ingress()?,
             call: self.call()?,
-            audio: self.audio(),
+            audio: audio::Config {
+                prompts: self.prompts()?,
+                ..self.audio()
+            },
             panel: self.panel_settings(),
             store: self.store(),
             control: Some(Control {
@@ -353,6 +357,17 @@ impl File {
             tones: self.sound.tones,
             echo,
             ..audio::Config::default()
+        }
+    }
+
+    /// The installer's recordings.
+    ///
+    /// # Errors
+    /// One of them cannot be used, in words for the installer.
+    pub fn prompts(&self) -> Result<Prompts, String> {
+        match &self.prompts.folder {
+            Some(folder) => prompts::load(folder).map_err(|why| why.to_string()),
+            None => Ok(Prompts::default()),
         }
     }
 

@@ -681,14 +681,25 @@ fn prompts_that_are_heard_nowhere_are_found() {
         + &format!("[prompts]\nfolder = \"{}\"\n", prompts.display());
     let doctor = || folder.callbox("doctor --json", &config);
     let missing = of(&doctor(), "fault", "prompts");
-    assert!(missing[0].contains("prompts"), "{missing:?}");
+    assert!(missing[0].contains("cannot be read"), "{missing:?}");
     fs::create_dir(&prompts).unwrap();
     let empty = of(&doctor(), "warn", "prompts");
-    assert!(empty[0].contains("no sound of callbox's"), "{empty:?}");
+    assert!(empty[0].contains("holds no recording"), "{empty:?}");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut good = hound::WavWriter::create(prompts.join("answered.wav"), spec).unwrap();
+    (0..160).for_each(|n| good.write_sample(n as i16).unwrap());
+    good.finalize().unwrap();
+    let found = of(&doctor(), "ok", "prompts");
+    assert!(found[0].contains("prompts: answered.wav"), "{found:?}");
     fs::write(prompts.join("hello.wav"), "").unwrap();
-    let unknown = of(&doctor(), "warn", "prompts");
+    let unknown = of(&doctor(), "fault", "prompts");
     assert!(
-        unknown[0].contains("hello.wav is heard nowhere"),
+        unknown[0].contains("hello.wav: stands for no sound"),
         "{unknown:?}"
     );
     assert!(unknown[0].contains("answered.wav"), "{unknown:?}");

@@ -1,7 +1,8 @@
 //! `callbox calls show`: a call as a person reads it.
 
 use callbox::edge::store::{
-    Direction, Kind, Line, Outcome, Party, Reconciled, Row, Source, StoreHandle, Update,
+    Column, Direction, Kind, Line, Outcome, Party, Reconciled, Row, Source, StoreHandle, Timeline,
+    Update,
 };
 use callbox::units::{CallId, E164};
 use serde_json::{Value, json};
@@ -104,6 +105,38 @@ reconciled              done
     assert_eq!(page, want);
     let page = calls("show 000000a1 --numbers", &folder.database()).unwrap();
     assert!(page.contains("code from +4930123456"), "{page}");
+}
+
+#[test]
+fn a_call_is_drawn_into_the_file_that_was_named() {
+    let (folder, store) = a_whole_call();
+    let mut timeline = Timeline::default();
+    let column = Column {
+        mic_db: -20,
+        delay_ms: 60,
+        ..Column::BLANK
+    };
+    timeline.put(9_000, column);
+    write(&store, Update::timeline(token(0xa1), &timeline));
+    let draw = |file: &std::path::Path| {
+        let line = format!("show 000000a1 --picture {}", file.display());
+        calls(&line, &folder.database()).map_err(|error| error.to_string())
+    };
+    let file = folder.database().with_extension("svg");
+    let said = format!("call 000000a1 is drawn in {}\n", file.display());
+    assert_eq!(draw(&file), Ok(said));
+    let picture = std::fs::read_to_string(file).unwrap();
+    for want in [
+        "Call to +…456 on 2026-11-22 14:49:02 UTC: answered",
+        "front door opened by code",
+        "confirmed",
+        "playout delay",
+    ] {
+        assert!(picture.contains(want), "{want} is not in {picture}");
+    }
+    let told = draw("/nonexistent/call.svg".as_ref()).unwrap_err();
+    let want = "the picture cannot be written to /nonexistent/call.svg: ";
+    assert!(told.starts_with(want), "{told}");
 }
 
 #[test]

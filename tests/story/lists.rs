@@ -97,8 +97,9 @@ fn a_machine_does_not_confirm_and_the_list_goes_on() {
     device.wait_for(Phase::Answered);
     device.hears();
     assert_ne!(device.times_on(Thing::Lamp(LampRole::Listen)), 0);
-    let call = service.handle.calls().pop().unwrap().id;
-    is_heard(&device, &service, &call);
+    let calls = service.handle.calls();
+    let call = calls.iter().find(|call| call.remote == NEXT).unwrap();
+    is_heard(&device, &service, &call.id);
     device.hang_up();
     let person = device.record();
     assert_eq!(machine.outcome(), Outcome::Unconfirmed);

@@ -130,7 +130,7 @@ fn the_commands_make_a_call_and_end_it() {
     let list = board.command("calls").arg("list").output().unwrap();
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     assert!(
-        list.contains("completed") && list.contains("local"),
+        list.contains("answered") && list.contains("local"),
         "{list}"
     );
     board.kill();

@@ -100,6 +100,8 @@ struct List {
 struct Show {
     /// The start of the id that `list` shows, or of the service's call id; with
     /// --remote the whole call id
+    // An id may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     id: String,
     /// One JSON object
     #[arg(long)]

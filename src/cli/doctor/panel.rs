@@ -91,49 +91,25 @@ pub(super) fn hours(patient: &mut Patient) -> Vec<Finding> {
     found
 }
 
-/// Which of the installer's sounds are there, under names that are known.
+/// Whether the installer's recordings can be used, and which there are.
 pub(super) fn prompts(patient: &mut Patient) -> Vec<Finding> {
     let Some(folder) = &patient.file.prompts.folder else {
         return Vec::new();
     };
     let shown = folder.display();
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(why) => {
-            return vec![Finding::fault(
-                format!("{shown}: {why}"),
-                "[prompts] folder: name the folder of the WAV files, which callbox's user may read",
-            )];
-        }
+    let prompts = match patient.file.prompts() {
+        Ok(prompts) => prompts,
+        Err(why) => return vec![Finding::told(Level::Fault, &why, "see [prompts] folder")],
     };
-    let known: Vec<String> = Cue::all()
-        .map(|cue| format!("{}.wav", cue.name()))
-        .collect();
-    let (mut good, mut found) = (Vec::new(), Vec::new());
-    let names = entries
-        .flatten()
-        .filter_map(|e| e.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".wav")).collect();
-    names.sort();
-    for name in names {
-        match std::fs::File::open(folder.join(&name)) {
-            Err(why) => found.push(Finding::fault(
-                format!("{shown}/{name}: {why}"),
-                "see that callbox's user may read it",
-            )),
-            Ok(_) if known.contains(&name) => good.push(name),
-            Ok(_) => found.push(Finding::warn(
-                format!("{shown}/{name} is heard nowhere"),
-                format!("name it as one of {}", known.join(", ")),
-            )),
-        }
-    }
-    found.push(match good.is_empty() {
-        false => Finding::ok(format!("{shown}: {}", good.join(", "))),
+    let names = |cues: &mut dyn Iterator<Item = Cue>| -> Vec<String> {
+        cues.map(|cue| format!("{}.wav", cue.name())).collect()
+    };
+    let heard = names(&mut Cue::all().filter(|cue| prompts.of(*cue).is_some()));
+    vec![match heard.is_empty() {
+        false => Finding::ok(format!("{shown}: {}", heard.join(", "))),
         true => Finding::warn(
-            format!("{shown} holds no sound of callbox's"),
-            format!("name the files {}", known.join(", ")),
+            format!("{shown} holds no recording, so callbox's own sounds are heard"),
+            format!("name them {}", names(&mut Cue::all()).join(", ")),
         ),
-    });
-    found
+    }]
 }

@@ -226,19 +226,6 @@ impl Call {
         self.status.is_terminal() || self.ended_at.is_some()
     }
 
-    /// Which line it went over: `dedicated_number` is the only one of ours. A
-    /// service that does not say has no other.
-    #[must_use]
-    pub fn origin(&self) -> Option<&str> {
-        self.more.get("origin")?.as_str()
-    }
-
-    /// Who drives it: `client_websocket` is a device like this one.
-    #[must_use]
-    pub fn mode(&self) -> Option<&str> {
-        self.more.get("mode")?.as_str()
-    }
-
     /// True when the call was placed with exactly this stream address: the
     /// fingerprint of an attempt.
     #[must_use]

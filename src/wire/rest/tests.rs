@@ -911,18 +911,3 @@ fn one_segment_of_another_call_makes_a_transcript_somebody_elses() {
         Err(ApiError::OtherThan("call"))
     );
 }
-
-#[test]
-fn a_call_tells_its_line_and_who_drives_it_if_it_is_told() {
-    let read = |more: &str| {
-        let body = CALL.replacen('{', &format!("{{{more}"), 1);
-        let body = body.replace(r#""origin": "dedicated_number","#, "");
-        let body = body.replace(r#""mode": {"new": ["shape", 1]}"#, r#""x": 0"#);
-        read_call(&answer(200, &body), &id()).unwrap()
-    };
-    let call = read(r#""origin": "dedicated_number", "mode": "hosted_agent","#);
-    assert_eq!(call.origin(), Some("dedicated_number"));
-    assert_eq!(call.mode(), Some("hosted_agent"));
-    let call = read(r#""origin": null, "mode": 7,"#);
-    assert_eq!((call.origin(), call.mode()), (None, None));
-}

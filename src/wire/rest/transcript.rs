@@ -56,6 +56,7 @@ impl fmt::Debug for Segment {
 
 fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
-    let end = text.floor_char_boundary(TEXT_MAX);
-    Ok(text[..end].replace(char::is_control, " "))
+    let mut ends = (0..=TEXT_MAX.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    Ok(text[..end.unwrap_or(0)].replace(char::is_control, " "))
 }
