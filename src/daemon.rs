@@ -391,6 +391,7 @@ impl Daemon {
                 () = &mut stop, if self.stopping.is_none() => {
                     self.stopping = Some(Instant::now() + STOP_WITHIN);
                     self.health.stopping();
+                    self.dismiss_callers();
                     self.handle(Input::Shutdown);
                 }
             }

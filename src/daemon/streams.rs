@@ -95,8 +95,11 @@ impl Daemon {
             let call = call.clone();
             return self.handle(Input::Incoming { socket, call });
         }
-        let quiet = self.is_quiet();
-        match (context.call, self.desk.ask(socket, quiet)) {
+        let may_ask = match self.stopping {
+            Some(_) => Err(NotIn::Ending),
+            None => self.desk.ask(socket, self.is_quiet()),
+        };
+        match (context.call, may_ask) {
             (Some(call), Ok(())) => {
                 self.ask_service(|rest| service::confirm(rest, socket, call));
             }
@@ -120,6 +123,14 @@ impl Daemon {
         match self.desk.judge(socket, confirmed, &self.from) {
             Ok(()) => self.handle(Input::Incoming { socket, call }),
             Err(why) => self.turn_away(socket, Some(call), why),
+        }
+    }
+
+    /// Sends home who still waits for the service's word: the process ends, and
+    /// a call whose socket merely closes would linger.
+    pub(super) fn dismiss_callers(&mut self) {
+        for (_, waiting) in self.waiting.drain() {
+            tokio::spawn(stream::dismiss(waiting.upgraded, NotIn::Ending.word()));
         }
     }
 

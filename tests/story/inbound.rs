@@ -154,6 +154,23 @@ fn who_is_turned_away_leaves_no_mark_on_the_call_that_is_up() {
     assert!(other.is_none(), "{other:?}");
 }
 
+/// Whoever waits for the service's word when the device is stopped is sent
+/// home, and does not wait for a device that is gone.
+#[test]
+fn a_caller_who_is_being_asked_about_is_sent_home_at_a_stop() {
+    let (service, mut device) = start("chime", "");
+    service.handle.fault(Route::Get, Fault::TimeOutBefore, 1);
+    call_in(&service, CALLER);
+    device.wait_until("it is met", |device| {
+        device.status()["trace"]
+            .to_string()
+            .contains("inbound stream")
+    });
+    device.stop();
+    service.wait("it is told", |event| event.what == What::Stopped);
+    service.wait_status(Status::Completed);
+}
+
 /// What cut the stream may keep the service from answering, too: who was let
 /// in is not asked for again.
 #[test]
