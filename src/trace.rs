@@ -113,6 +113,8 @@ counters! {
     /// Messages known and of no use: words where sound was asked for, sound
     /// where words were, marks that are not ours.
     MediaUnused = "media_unused",
+    /// Lines of a call's transcript beyond those that are kept.
+    LinesDropped = "lines_dropped",
     /// Keys of the far end beyond what a person presses in a second.
     DigitsFlooded = "digits_flooded",
     /// Messages with our own voice, sent back to us.

@@ -127,3 +127,18 @@ fn no_file_breaks_the_configuration() {
 fn no_line_breaks_the_control_socket() {
     check("control", checks::control);
 }
+
+#[test]
+fn no_blob_breaks_the_timeline() {
+    check("timeline", checks::timeline);
+}
+
+#[test]
+fn no_file_breaks_the_prompts() {
+    check("recording", checks::recording);
+}
+
+#[test]
+fn nothing_typed_breaks_a_number() {
+    check("number", checks::number);
+}

@@ -774,6 +774,21 @@ async fn a_second_start_changes_the_encoding_in_mid_stream() {
     assert_eq!(heard, want);
 }
 
+/// Sound without the stream's name would not be taken any more.
+#[tokio::test]
+async fn a_later_start_without_a_name_leaves_the_stream_its_own() {
+    let mut rig = Rig::new();
+    let mut service = rig.connected().await;
+    let format = json!({"encoding": "PCMA", "sample_rate": 8000});
+    let start = json!({"event": "start", "start": {"media_format": format}});
+    service.send(start).await;
+    let encoding = Encoding::Pcma;
+    assert_eq!(rig.event().await.1, What::Started { encoding });
+    rig.encoding = encoding;
+    rig.speak_on(1, 1, &[7; 160]).await;
+    assert_eq!(service.text().await["stream_id"], "s-1");
+}
+
 #[tokio::test]
 async fn a_second_start_of_a_kind_we_do_not_take_ends_the_stream() {
     let mut rig = Rig::new();

@@ -11,10 +11,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use callbox::audio::prompt::PROMPT_MAX;
 use callbox::config;
+use callbox::edge::prompts;
+use callbox::edge::store::{BLOB_MAX, COLUMNS_MAX, Column, EVENTS_MAX, NumberFilter, Timeline};
 use callbox::trace::Counter;
-
-use callbox::units::{ByteOrder, CallId, Encoding, L16Rate, Mode};
+use callbox::units::{ByteOrder, CallId, E164, Encoding, L16Rate, Mode};
 use callbox::wire::control::{REQUEST_MAX, Reply, Request};
 use callbox::wire::handshake::{self, HEAD_MAX, Refusal, Seen, SigningKey, Target};
 use callbox::wire::media::{
@@ -336,5 +338,89 @@ pub fn control(bytes: &[u8]) {
     // The daemon's answer is read by the client.
     if let Err(words) = Reply::parse(bytes) {
         assert!(words.contains("cannot be read"), "{words}");
+    }
+}
+
+/// A timeline out of the database, whose sum is made right; and one put
+/// together from the same bytes.
+pub fn timeline(bytes: &[u8]) {
+    if let Ok(read) = Timeline::decode(bytes) {
+        sound_timeline(&read);
+    }
+    let mut sealed = bytes.to_vec();
+    sealed.extend(crc32(bytes).to_le_bytes());
+    match Timeline::decode(&sealed) {
+        Ok(read) => sound_timeline(&read),
+        Err(why) => assert!(!why.to_string().is_empty()),
+    }
+    let mut made = Timeline::default();
+    for piece in bytes.chunks_exact(8) {
+        let [a, b, c, d, e, f, g, h] = *piece else {
+            unreachable!("eight bytes");
+        };
+        let at_ms = u32::from_le_bytes([a, b, c, d]);
+        made.put(
+            at_ms,
+            Column {
+                mic_db: e.cast_signed(),
+                far_db: f.cast_signed(),
+                delay_ms: u16::from_le_bytes([e, f]),
+                concealed_ms: u16::from_le_bytes([g, h]),
+                dropped_ms: u16::from_le_bytes([h, g]),
+            },
+        );
+        made.note(at_ms, &String::from_utf8_lossy(piece).repeat(4));
+    }
+    sound_timeline(&made);
+}
+
+fn sound_timeline(timeline: &Timeline) {
+    assert!(timeline.step_ms > 0);
+    assert!(timeline.columns.len() <= COLUMNS_MAX);
+    assert!(timeline.events.len() <= EVENTS_MAX);
+    let blob = timeline.encode();
+    assert!(blob.len() <= BLOB_MAX, "{} bytes", blob.len());
+    assert_eq!(Timeline::decode(&blob).as_ref(), Ok(timeline));
+}
+
+/// ISO 3309, as the blob's last four bytes have it.
+fn crc32(bytes: &[u8]) -> u32 {
+    let byte = |sum: u32, byte: &u8| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
+        })
+    };
+    !bytes.iter().fold(!0, byte)
+}
+
+/// A recording of the installer.
+pub fn recording(bytes: &[u8]) {
+    match prompts::decode(bytes) {
+        Ok(sound) => assert!((1..=PROMPT_MAX).contains(&sound.len())),
+        Err(fault) => {
+            let words = fault.to_string();
+            assert!(!words.contains(['\n', '\u{1b}']), "one safe line: {words}");
+        }
+    }
+}
+
+/// A number, or the end of one, as somebody types it.
+pub fn number(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match NumberFilter::parse(text) {
+        Ok(NumberFilter::Whole(number)) => {
+            assert_eq!(E164::parse(text).as_ref(), Ok(&number));
+            assert_eq!(E164::parse(number.as_str()), Ok(number));
+        }
+        Ok(NumberFilter::EndsIn(digits)) => {
+            assert!((1..=15).contains(&digits.len()));
+            assert!(digits.bytes().all(|b| b.is_ascii_digit()));
+        }
+        Err(why) => {
+            let words = why.to_string();
+            assert!(!words.contains(['\n', '\u{1b}']), "one safe line: {words}");
+        }
     }
 }

@@ -153,6 +153,15 @@ fn apply(file: &File, ask: Ask, out: &mut impl Write) -> Result<ExitCode, Failur
     let rest = connect(file)?;
     let runtime = runtime()?;
     let is = runtime.block_on(rest.number())?;
+    let ours = &file.service.from_number;
+    if is.number != *ours {
+        return Err(format!(
+            "nothing was changed: [service] phone_number_id belongs to {}, but from_number is \
+             {ours}; copy the id again from `callbox service show`, or leave phone_number_id out",
+            is.number
+        )
+        .into());
+    }
     if wanted.is_done(&is) {
         writeln!(
             out,

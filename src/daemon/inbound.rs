@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 
 use crate::units::{CallId, E164, SocketId};
-use crate::wire::rest::{Call, Direction};
+use crate::wire::rest::{ApiError, Call, Direction};
 
 /// Streams about whose calls the service is being asked; one more is stopped.
 const ASKED_MAX: usize = 4;
@@ -36,6 +36,9 @@ pub(super) enum NotIn {
     /// Too many at once.
     #[error("too many inbound streams at once")]
     Crowded,
+    /// The service was asked for the call, and did not say.
+    #[error("the service does not confirm the call")]
+    Unconfirmed,
     /// The service does not say what its context said.
     #[error("the service knows no such inbound call to this device")]
     NotOurs,
@@ -56,7 +59,8 @@ impl NotIn {
         }
     }
 
-    /// Whether the call is this device's all the same, and so has to be ended.
+    /// Whether the call is this device's all the same, or may be, and so has to
+    /// be ended.
     pub(super) fn is_ours(self) -> bool {
         !matches!(self, Self::NotOurs | Self::Over)
     }
@@ -90,15 +94,18 @@ impl Desk {
         Ok(())
     }
 
-    /// The service has said what it knows of the call, or nothing.
+    /// The service has said what it knows of the call.
     pub(super) fn judge(
         &mut self,
         socket: SocketId,
-        call: Option<&Call>,
+        answer: Result<&Call, &ApiError>,
         own: &E164,
     ) -> Result<(), NotIn> {
         self.asked.retain(|asked| *asked != socket);
-        let call = call.ok_or(NotIn::NotOurs)?;
+        let call = answer.map_err(|error| match error {
+            ApiError::NotFound(_) => NotIn::NotOurs,
+            _ => NotIn::Unconfirmed,
+        })?;
         // A shared line has no number of its own to compare.
         let local = call.local_phone_number.as_deref();
         let ours = local.is_none_or(|local| local == own.as_str());
@@ -130,6 +137,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::rest::{Answer, Body, Headers, read_call};
 
     fn number(n: u8) -> E164 {
         E164::parse(&format!("+1500555010{n}")).unwrap()
@@ -146,10 +154,10 @@ mod tests {
         call
     }
 
-    fn judged(call: Option<&Call>) -> Result<(), NotIn> {
+    fn judged(answer: Result<&Call, &ApiError>) -> Result<(), NotIn> {
         let mut desk = Desk::new(vec![number(1)]);
         desk.ask(SocketId(1), false).unwrap();
-        desk.judge(SocketId(1), call, &number(0))
+        desk.judge(SocketId(1), answer, &number(0))
     }
 
     #[test]
@@ -157,30 +165,37 @@ mod tests {
         let elsewhere = call(|c| c.local_phone_number = Some(number(5).as_str().to_owned()));
         let stranger = call(|c| c.remote_phone_number = Some(number(7).as_str().to_owned()));
         let ended = call(|c| c.status = crate::wire::rest::CallStatus::Completed);
+        let hidden = call(|c| c.remote_phone_number = None);
+        let shared = call(|c| c.local_phone_number = None);
+        let outbound = call(|c| c.direction = Direction::Outbound);
         let cases = [
-            ("as it should be", Some(call(|_| {})), Ok(())),
-            (
-                "a shared line",
-                Some(call(|c| c.local_phone_number = None)),
-                Ok(()),
-            ),
-            ("unknown to the service", None, Err(NotIn::NotOurs)),
-            (
-                "ours to somebody",
-                Some(call(|c| c.direction = Direction::Outbound)),
-                Err(NotIn::NotOurs),
-            ),
-            ("to another number", Some(elsewhere), Err(NotIn::NotOurs)),
-            ("over", Some(ended), Err(NotIn::Over)),
-            ("from a stranger", Some(stranger), Err(NotIn::NotAllowed)),
-            (
-                "number kept back",
-                Some(call(|c| c.remote_phone_number = None)),
-                Err(NotIn::NotAllowed),
-            ),
+            ("as it should be", call(|_| {}), Ok(())),
+            ("a shared line", shared, Ok(())),
+            ("the device's own", outbound, Err(NotIn::NotOurs)),
+            ("to another number", elsewhere, Err(NotIn::NotOurs)),
+            ("over", ended, Err(NotIn::Over)),
+            ("from a stranger", stranger, Err(NotIn::NotAllowed)),
+            ("number kept back", hidden, Err(NotIn::NotAllowed)),
         ];
         for (name, call, want) in cases {
-            assert_eq!(judged(call.as_ref()), want, "{name}");
+            assert_eq!(judged(Ok(&call)), want, "{name}");
+        }
+    }
+
+    /// A call that is up in spite of a bad answer is ended by us or by nobody.
+    #[test]
+    fn only_the_services_own_no_leaves_a_call_alone() {
+        let answer = Answer {
+            status: 404,
+            headers: Headers::default(),
+            body: Body::Whole(br#"{"detail":"Call not found"}"#),
+        };
+        let unknown = read_call(&answer, &call(|_| {}).id).unwrap_err();
+        assert_eq!(judged(Err(&unknown)), Err(NotIn::NotOurs));
+        for error in [ApiError::OtherThan("call"), ApiError::Truncated] {
+            let why = judged(Err(&error)).unwrap_err();
+            assert_eq!(why, NotIn::Unconfirmed);
+            assert!(why.is_ours());
         }
     }
 
@@ -192,7 +207,8 @@ mod tests {
             desk.ask(SocketId(n), false).unwrap();
         }
         assert_eq!(desk.ask(SocketId(9), false), Err(NotIn::Crowded));
-        desk.judge(SocketId(2), None, &number(0)).unwrap_err();
+        desk.judge(SocketId(2), Err(&ApiError::Truncated), &number(0))
+            .unwrap_err();
         assert_eq!(desk.ask(SocketId(9), false), Ok(()));
     }
 
@@ -201,7 +217,7 @@ mod tests {
         let mut desk = Desk::new(vec![number(1)]);
         let call = call(|_| {});
         desk.ask(SocketId(1), false).unwrap();
-        desk.judge(SocketId(1), Some(&call), &number(0)).unwrap();
+        desk.judge(SocketId(1), Ok(&call), &number(0)).unwrap();
         assert_eq!(desk.caller(&call.id), Some(&number(1)));
         assert_eq!(desk.caller(&CallId::parse("c-2").unwrap()), None);
     }

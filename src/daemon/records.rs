@@ -8,6 +8,7 @@ use ring::rand::SecureRandom;
 use crate::call;
 use crate::edge::clock::{Reading, Stamp};
 use crate::edge::store::{Line, OpenedBy, Opening, Party, Refused, Row, Saved, Source, Update};
+use crate::trace::Counter;
 use crate::units::{AttemptId, CallId, SocketId};
 use crate::wire::handshake::Token;
 
@@ -106,7 +107,7 @@ impl Daemon {
             return;
         };
         let Some((n, at_ms, token)) = self.attempts.next_line(attempt) else {
-            return;
+            return self.trace.count(Counter::LinesDropped);
         };
         let line = Line {
             n,

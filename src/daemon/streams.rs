@@ -119,8 +119,7 @@ impl Daemon {
         if let Err(error) = &answer {
             tracing::warn!(%call, "an inbound call is not confirmed: {error}");
         }
-        let confirmed = answer.as_deref().ok();
-        match self.desk.judge(socket, confirmed, &self.from) {
+        match self.desk.judge(socket, answer.as_deref(), &self.from) {
             Ok(()) => self.handle(Input::Incoming { socket, call }),
             Err(why) => self.turn_away(socket, Some(call), why),
         }

@@ -160,7 +160,10 @@ fn read(path: &Path) -> Result<Vec<i16>, Fault> {
 }
 
 /// The sound of a WAV file, at the rate of the bus.
-fn decode(bytes: &[u8]) -> Result<Vec<i16>, Fault> {
+///
+/// # Errors
+/// It is no recording that can be used.
+pub fn decode(bytes: &[u8]) -> Result<Vec<i16>, Fault> {
     let mut wave = WavReader::new(Cursor::new(bytes)).map_err(|error| match error {
         hound::Error::FormatError("no RIFF tag found") => Fault::NotWav,
         error => Fault::Damaged(error),

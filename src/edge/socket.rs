@@ -493,7 +493,10 @@ impl Hub {
     fn begin(&mut self, stream_id: Option<&str>, encoding: Encoding) {
         let Some(live) = &mut self.live else { return };
         let first = live.writer.is_none();
-        live.name(stream_id);
+        // A later `start` that says no name takes none away.
+        if first || stream_id.is_some() {
+            live.name(stream_id);
+        }
         let changed = live.encoding != encoding;
         if changed {
             let (stream, downlink) = (live.stream, &mut self.downlink);

@@ -194,6 +194,11 @@ pub struct Service {
     pub announce: Announce,
     /// Whether `sequence_number`, `chunk` and `timestamp` are sent as strings.
     pub numbers_as_text: bool,
+    /// Whether marks are sent back when they are reached. Default on.
+    pub returns_marks: bool,
+    /// Whether answers carry `Date`, by which a device without a clock of its
+    /// own knows the time. Default on.
+    pub tells_time: bool,
     /// From the answer of place-call to `ringing`. Default 200 ms.
     pub ring_after: Duration,
     /// The longest a call may last from its answer. Default 15 min.
@@ -236,6 +241,8 @@ impl Default for Service {
             encoding: Encoding::Pcmu,
             announce: Announce::AsSent,
             numbers_as_text: false,
+            returns_marks: true,
+            tells_time: true,
             ring_after: Duration::from_millis(200),
             max_duration: Duration::from_secs(15 * 60),
             ends_without_audio: Some(Duration::from_secs(10)),
@@ -443,6 +450,8 @@ pub enum Fault {
     Truncated,
     /// Acted on; the answer is valid JSON of about so many bytes.
     Oversized(usize),
+    /// Acted on; the answer is about a call or a number nobody asked for.
+    AnotherOne,
     /// Acted on; the answer comes so much later.
     Slow(Duration),
 }

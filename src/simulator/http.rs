@@ -42,6 +42,9 @@ const BODY_TIME_OUT: Duration = Duration::from_secs(30);
 /// half to be sent.
 const TRUNCATED_AFTER: Duration = Duration::from_millis(50);
 
+/// What [`Fault::AnotherOne`] is about.
+const NOBODYS: &str = "0b0d1e5c-0000-4000-8000-000000000000";
+
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Accepts until the simulator stops.
@@ -83,6 +86,7 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream, alive: &Alive) {
     let service = service_fn(|request| respond(Arc::clone(&shared), alive, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .auto_date_header(shared.service.tells_time)
         .header_read_timeout(HEAD_TIME_OUT)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
@@ -183,6 +187,11 @@ async fn carry_out(
             reply.body["padding"] = "x".repeat(bytes).into();
             Ok(json(&reply))
         }
+        Some(Fault::AnotherOne) => {
+            let mut reply = act();
+            rename(&mut reply.body);
+            Ok(json(&reply))
+        }
         Some(Fault::Slow(time)) => {
             let reply = act();
             sleep(time).await;
@@ -211,6 +220,21 @@ async fn read(request: hyper::Request<Incoming>) -> io::Result<Result<Request, R
         headers: parts.headers,
         body,
     }))
+}
+
+/// Puts the id of a call nobody made into whatever has one.
+fn rename(body: &mut serde_json::Value) {
+    let items = match body {
+        serde_json::Value::Array(items) => items.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for item in items {
+        for key in ["id", "call_id"] {
+            if let Some(name) = item.get_mut(key) {
+                *name = NOBODYS.into();
+            }
+        }
+    }
 }
 
 /// Not answered before the client gives up, or the simulator stops.

@@ -491,6 +491,9 @@ impl Conversation {
         for reached in reached {
             match reached {
                 Reached::Mark(name) => {
+                    if !self.leg.shared.service.returns_marks {
+                        continue;
+                    }
                     if let Some(media) = &mut self.media {
                         let frame = media.frames.mark(&name);
                         media.to_device.send(now - self.answered, frame);

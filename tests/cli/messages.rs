@@ -189,6 +189,33 @@ fn run_does_not_start_with_a_configuration_it_cannot_use() {
     );
 }
 
+/// A sound that cannot be used is found before a visitor misses it.
+#[test]
+fn run_does_not_start_with_recordings_it_cannot_use() {
+    let folder = Folder::new();
+    let prompts = folder.path.join("prompts");
+    let config = format!(
+        "{}[prompts]\nfolder = \"{}\"\n",
+        folder.config(NOBODY),
+        prompts.display()
+    );
+    let missing = folder.callbox("run", &config);
+    refused(&missing, 1, &["prompts", "No such file"]);
+    let wav = |n: u32| [b"RIFF".as_slice(), &n.to_le_bytes(), b"WAVEfmt "].concat();
+    for (name, content, want) in [
+        ("ringing.wav", b"ID3 this is an MP3".to_vec(), "WAV"),
+        ("ringing.wav", wav(0xffff_ffff), "damaged"),
+        ("ringing.wav", Vec::new(), "ringing.wav"),
+        ("rining.wav", wav(4), "rining.wav"),
+        ("ringing.mp3", wav(4), "ringing.mp3"),
+    ] {
+        _ = fs::remove_dir_all(&prompts);
+        fs::create_dir(&prompts).unwrap();
+        fs::write(prompts.join(name), content).unwrap();
+        refused(&folder.callbox("run", &config), 1, &[name, want]);
+    }
+}
+
 #[test]
 fn run_names_the_port_that_is_taken() {
     let folder = Folder::new();

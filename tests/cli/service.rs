@@ -1,7 +1,7 @@
 //! `callbox service`: the account's numbers shown, and what becomes of calls
 //! to this device set, against a service that keeps what it is told.
 
-use callbox::simulator::{NUMBER, NUMBER_ID};
+use callbox::simulator::{Fault, NUMBER, NUMBER_ID, Route};
 
 use crate::support::{Folder, Service, http, stranger};
 
@@ -127,4 +127,54 @@ fn a_service_that_forgets_what_it_took_is_told() {
         "{said:#?}"
     );
     assert!(said.err.contains("did not keep it"), "{said:#?}");
+}
+
+/// Whatever is answered in the service's place, it is said what it was, and
+/// nobody claims that something was set.
+#[test]
+fn a_setting_that_is_not_taken_is_told_in_words() {
+    let elsewhere = "http://login.example/".to_owned();
+    for (route, fault, want) in [
+        (Route::UpdateNumber, Fault::Status(403), "Simulated fault"),
+        (Route::UpdateNumber, Fault::Status(404), "Simulated fault"),
+        (Route::UpdateNumber, Fault::Status(422), "Simulated fault"),
+        (Route::UpdateNumber, Fault::Status(500), "has a fault"),
+        (Route::UpdateNumber, Fault::NotJson(502), "502"),
+        (Route::UpdateNumber, Fault::CaptivePortal, "login page"),
+        (Route::UpdateNumber, Fault::Redirect(elsewhere), "redirects"),
+        (Route::UpdateNumber, Fault::AnotherOne, "another number"),
+        (Route::UpdateNumber, Fault::Truncated, "broke off"),
+        (Route::Numbers, Fault::Truncated, "broke off"),
+        (Route::Numbers, Fault::CaptivePortal, "login page"),
+        (Route::Numbers, Fault::NotJson(200), "JSON"),
+        (Route::Numbers, Fault::Status(401), "key"),
+    ] {
+        let told = format!("{route:?}, {fault:?}");
+        let (service, folder) = (Service::start(), Folder::new());
+        let config = takes_calls(&folder, &service.handle.base_url());
+        service.handle.fault(route, fault, 9);
+        let said = folder.callbox("service apply --yes", &config);
+        assert_eq!(said.code, Some(1), "{told}: {said:#?}");
+        assert!(said.err.contains(want), "{told}: {said:#?}");
+        assert!(!said.out.contains("done"), "{told}: {said:#?}");
+        let secret = token(&folder);
+        assert!(!said.err.contains(&secret), "{told}: {said:#?}");
+    }
+}
+
+#[test]
+fn an_account_without_this_number_is_told_so() {
+    let (service, folder) = (Service::start(), Folder::new());
+    let config = takes_calls(&folder, &service.handle.base_url());
+    let other = config.replace(NUMBER, "+15005550177");
+    for config in [
+        other.clone(),
+        other.replace("phone_number_id", "#phone_number_id"),
+    ] {
+        let said = folder.callbox("service apply --yes", &config);
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        assert!(said.err.contains("+…177"), "{said:#?}");
+        let number = service.handle.number(NUMBER_ID).unwrap();
+        assert_eq!(number.client_websocket_url, None);
+    }
 }

@@ -4,6 +4,7 @@
 //! Each story waits for what it is about to happen and never for a time to
 //! pass; how the harness does that is in [`kit`].
 
+mod bad;
 mod calls;
 mod disk;
 mod doors;

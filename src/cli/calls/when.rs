@@ -166,6 +166,55 @@ mod tests {
         _ = bounds("9999-12-31");
     }
 
+    /// Times with their parts in any order, and letters changed.
+    #[test]
+    fn no_text_at_all_is_a_panic() {
+        let parts = [
+            "2026",
+            "-",
+            "11",
+            "31",
+            "T",
+            "t",
+            " ",
+            "24:00",
+            "23:59:60",
+            ":",
+            "Z",
+            "+",
+            "25:99",
+            "99999999999999999999",
+            "h",
+            "min",
+            "w",
+            ".",
+            "0",
+            "é",
+            "\u{0}",
+            "[Europe/Berlin]",
+            "-009999",
+            "9999-12-31",
+            "9223372036854775807s",
+            "yesterday",
+        ];
+        let mut seed = 1_u32;
+        let mut random = move |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % below
+        };
+        let mut times = 0;
+        for _ in 0..20_000 {
+            let text: String = (0..=random(6))
+                .map(|_| parts[random(parts.len())])
+                .collect();
+            if let Ok(when) = When::parse(&text) {
+                assert!(when.begin(&now()) <= when.end(&now()), "{text}");
+                times += 1;
+            }
+        }
+        assert!(times > 100, "{times} of them are times");
+    }
+
     #[test]
     fn what_is_no_time_says_what_is() {
         for text in [
