@@ -16,12 +16,14 @@ mod service;
 pub mod simulate;
 mod text;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::File;
 use crate::edge::realtime;
 use crate::edge::rest::Rest;
 
@@ -32,15 +34,9 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Debug, Parser)]
 #[command(name = "callbox", version, about, arg_required_else_help = true)]
 struct Arguments {
-    /// How much is logged: error, warn, info or debug
-    #[arg(
-        long,
-        global = true,
-        env = "CALLBOX_LOG",
-        default_value = "info",
-        value_name = "LEVEL"
-    )]
-    log: log::Level,
+    /// How much is logged: error, warn, info (the default, but of demo) or debug
+    #[arg(long, global = true, env = "CALLBOX_LOG", value_name = "LEVEL")]
+    log: Option<log::Level>,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,7 +77,12 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log::start(arguments.log);
+    // The demo tells the story itself.
+    let usual = match arguments.command {
+        Command::Demo(_) => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    log::start(arguments.log.unwrap_or(usual));
     let done = match arguments.command {
         Command::Run(at) => run::run(&at.config),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -104,6 +105,16 @@ pub fn main() -> ExitCode {
 fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
     let file = crate::config::load(&arguments.config)?;
     let connect = || Ok(Rest::new(file.rest()?, Arc::default())?);
+    with_surroundings(&file, |around, out| {
+        Ok(calls::run(arguments, around, connect, out)?)
+    })
+}
+
+/// What `callbox calls` finds on a device with this file, and a terminal.
+fn with_surroundings<T>(
+    file: &File,
+    show: impl FnOnce(calls::Surroundings<'_>, &mut dyn Write) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let stdout = std::io::stdout();
     let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>();
     let around = calls::Surroundings {
@@ -114,5 +125,5 @@ fn show_calls(arguments: &calls::Arguments) -> Result<ExitCode, Failure> {
         width: text::terminal_width(&stdout),
         pause: &mut || !realtime::reader_leaves(&stdout, calls::LOOK_EVERY),
     };
-    Ok(calls::run(arguments, around, connect, &mut stdout.lock())?)
+    show(around, &mut stdout.lock())
 }

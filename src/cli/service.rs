@@ -125,8 +125,10 @@ fn clean(word: &str) -> String {
 }
 
 /// Whether somebody is asked before anything is changed.
-enum Ask {
+pub(super) enum Ask {
+    /// Nobody.
     Never,
+    /// Whoever sits at the terminal.
     Terminal,
 }
 
@@ -148,7 +150,8 @@ impl Ask {
     }
 }
 
-fn apply(file: &File, ask: Ask, out: &mut impl Write) -> Result<ExitCode, Failure> {
+/// Sets what becomes of calls to the device's number, as its file says.
+pub(super) fn apply(file: &File, ask: Ask, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let wanted = wanted(file)?;
     let rest = connect(file)?;
     let runtime = runtime()?;

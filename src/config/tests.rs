@@ -98,6 +98,29 @@ fn the_examples_of_the_template_are_valid() {
 }
 
 #[test]
+fn the_examples_of_the_readme_are_valid() {
+    const README: &str = include_str!("../../README.md");
+    const NO_BUTTON: &str = "[[button]]\nname = \"door\"\nto = \"+15550100002\"\n";
+    let service = SMALL.split("[[button]]").next().unwrap();
+    let examples = README.split("```toml\n").skip(1);
+    let examples = examples.map(|rest| rest.split("```").next().unwrap());
+    let mut count = 0;
+    for example in examples {
+        let button = if example.contains("to = ") || example.contains("button.target") {
+            ""
+        } else {
+            NO_BUTTON
+        };
+        let text = format!("{service}{button}{example}");
+        if let Err(fault) = parse(Path::new("README.md"), &text) {
+            panic!("{fault}\n{text}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 5);
+}
+
+#[test]
 fn a_small_file_is_enough() {
     let file = parse(Path::new("t"), SMALL).unwrap();
     assert_eq!(file.panel.qualify.as_millis(), 20);

@@ -72,12 +72,7 @@ pub(super) struct Attempts(VecDeque<Attempt>);
 impl Attempts {
     /// A request is about to go out.
     pub(super) fn open(&mut self, id: AttemptId, token: &Token, url: &WsUrl) {
-        if self.find(id).is_none() {
-            self.push(id, Row::new(token.as_str()));
-        }
-        let Some(attempt) = self.find(id) else {
-            unreachable!("it was pushed just now")
-        };
+        let attempt = self.entry(id, || Row::new(token.as_str()));
         attempt.url = Some(url.clone());
         attempt.row.client_websocket_url = Some(url.as_str().to_owned());
     }
@@ -88,7 +83,15 @@ impl Attempts {
         Token::parse(&self.0.iter().find(|a| a.id == id)?.row.token)
     }
 
-    fn push(&mut self, id: AttemptId, row: Row) {
+    /// What is known of an attempt, which may begin here.
+    fn entry(&mut self, id: AttemptId, row: impl FnOnce() -> Row) -> &mut Attempt {
+        let known = self.0.iter().position(|attempt| attempt.id == id);
+        let place = known.unwrap_or_else(|| self.push(id, row()));
+        &mut self.0[place]
+    }
+
+    /// Its place.
+    fn push(&mut self, id: AttemptId, row: Row) -> usize {
         if self.0.len() == ATTEMPTS_MAX {
             self.0.pop_front();
         }
@@ -105,6 +108,7 @@ impl Attempts {
             stale: 0,
             unheard: false,
         });
+        self.0.len() - 1
     }
 
     /// The URL an attempt was placed with.
@@ -135,16 +139,17 @@ impl Attempts {
         mode: Mode,
         stats: &Stats,
         card: &card::Stats,
+        random: &SystemRandom,
     ) {
-        if let Some(attempt) = self.find(id) {
-            attempt.streams += 1;
-            attempt.socket = Some(socket);
-            attempt.row.use_inkbox_tts = Some(mode.tts);
-            attempt.row.use_inkbox_stt = Some(mode.stt);
-            attempt
-                .sound_before
-                .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
-        }
+        // A call from outside begins with its stream.
+        let attempt = self.entry(id, || row_without_request(random));
+        attempt.streams += 1;
+        attempt.socket = Some(socket);
+        attempt.row.use_inkbox_tts = Some(mode.tts);
+        attempt.row.use_inkbox_stt = Some(mode.stt);
+        attempt
+            .sound_before
+            .get_or_insert_with(|| (stats.snapshot(), xruns(card)));
     }
 
     /// How the packets of this socket are written.
@@ -242,17 +247,10 @@ impl Attempts {
         card: &card::Stats,
         random: &SystemRandom,
     ) -> Row {
-        if self.find(record.attempt).is_none() {
-            // No request was made of this one yet: a key is all it needs.
-            let mut bytes = [0; 24];
-            _ = random.fill(&mut bytes);
-            let row = Row::new(Token::from_random(bytes).as_str());
-            self.push(record.attempt, row);
-        }
         let press = self.by_id(record.press).map(|a| a.row.token.clone());
-        let Some(attempt) = self.find(record.attempt) else {
-            unreachable!("it was pushed just now")
-        };
+        let attempt = self.entry(record.attempt, || row_without_request(random));
+        let is_first = record.press == record.attempt;
+        let press = press.or_else(|| is_first.then(|| attempt.row.token.clone()));
         attempt.began = Some(record.pressed);
         attempt.row.press = press;
         attempt.row.from_number = from.or(attempt.row.from_number.take());
@@ -303,6 +301,13 @@ impl Attempt {
         row.drift_ppm = settled.then(|| f64::from(sound.drift_ppm));
         row.reconnects = Some(self.streams - 1);
     }
+}
+
+/// No request was made of it, so that a key is all it needs.
+fn row_without_request(random: &SystemRandom) -> Row {
+    let mut bytes = [0; 24];
+    _ = random.fill(&mut bytes);
+    Row::new(Token::from_random(bytes).as_str())
 }
 
 fn xruns(card: &card::Stats) -> u64 {
@@ -371,7 +376,8 @@ fn write_outcome(row: &mut Row, record: &Record) {
     row.calls_remaining = record.remaining.map(|r| i64::from(r.calls));
     row.one_way = record.streamed.map(|_| record.one_way > 0);
     row.closed = Some(record.closed.is_some());
-    if record.call.is_none() && record.sent.is_none() && record.closed.is_some() {
+    let is_known_there = record.sent.is_some() || record.call.is_some();
+    if record.closed.is_some() && !is_known_there {
         row.reconciled = Some(Reconciled::NotSent);
     }
     if record.cleared == Some(Cleared::GivenUp) {

@@ -277,8 +277,14 @@ impl Daemon {
         let Some(Waiting { upgraded, mode }) = self.waiting.remove(&socket) else {
             return;
         };
-        self.attempts
-            .attached(attempt, socket, mode, &self.stats, &self.sound.stats);
+        self.attempts.attached(
+            attempt,
+            socket,
+            mode,
+            &self.stats,
+            &self.sound.stats,
+            &self.random,
+        );
         let stream = socket.0;
         self.engine.push(Command::Connect {
             stream,

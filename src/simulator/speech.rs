@@ -13,7 +13,7 @@ use std::path::Path;
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
 /// Samples a second of the words.
-pub(super) const RATE: u32 = 8000;
+pub(crate) const RATE: u32 = 8000;
 /// Longest file that is read, in seconds.
 const LONGEST: u32 = 600;
 

@@ -60,9 +60,15 @@ fn a_call_to_the_device_chimes_and_then_the_two_talk() {
     assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
     assert_eq!(record.service_use_inkbox_stt, Some(false));
     assert_eq!(record.direction, Some(Direction::Inbound));
-    assert_eq!(record.from_number.unwrap().as_str(), CALLER);
+    assert_eq!(record.from_number.as_ref().unwrap().as_str(), CALLER);
     assert_eq!(record.button, None);
     assert!(record.joined_after_ms >= Some(800));
+    assert_eq!(record.codec.as_deref(), Some("PCMU/8000"));
+    assert!(record.delay_p50_ms.is_some() && record.xruns.is_some());
+    let whole = device.reconciled(&record);
+    assert_eq!(whole.service_hangup_reason.as_deref(), Some("remote"));
+    let timeline = device.reader().timeline(&record.token).unwrap();
+    assert!(timeline.is_some_and(|timeline| !timeline.columns.is_empty()));
 }
 
 #[test]

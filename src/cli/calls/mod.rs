@@ -25,7 +25,7 @@ mod terminal;
 mod when;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,8 +38,6 @@ use crate::edge::store::{self, ReadError, Reader};
 use crate::wire::rest::{ApiError, BadQuery};
 use filters::Filters;
 use remote::Service;
-
-pub(super) use page::show_facts;
 
 /// How often `--follow` looks at the record.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -248,6 +246,18 @@ impl Surroundings<'_> {
             numbers,
         }
     }
+}
+
+/// Shows the call of this token on `out`, and draws it into `picture`: for
+/// whoever has just made it.
+pub(super) fn tell(
+    token: &str,
+    around: &Surroundings<'_>,
+    picture: &Path,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let reader = Reader::open(&around.store.path)?;
+    page::tell(token, &reader, around, picture, out)
 }
 
 /// Shows what `arguments` asks for on `out`: from the record, or with

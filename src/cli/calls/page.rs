@@ -42,6 +42,25 @@ pub(super) fn show(
     Ok(write!(out, "{}", page.text())?)
 }
 
+/// The page of a call, and its picture in a file.
+pub(super) fn tell(
+    id: &str,
+    reader: &Reader,
+    around: &Surroundings<'_>,
+    picture: &Path,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let row = find(id, reader)?;
+    let page = Page {
+        row: &row,
+        openings: &reader.openings(&row.token)?,
+        transcript: &reader.transcript(&row.token)?,
+        manner: &around.manner(false),
+    };
+    page.draw(picture, reader.timeline(&row.token)?.as_ref())?;
+    Ok(write!(out, "{}", page.text())?)
+}
+
 fn find(id: &str, reader: &Reader) -> Result<Row, Failure> {
     let mut rows = match id {
         "" => Vec::new(),
@@ -62,7 +81,7 @@ fn find(id: &str, reader: &Reader) -> Result<Row, Failure> {
 }
 
 /// Prints facts by name, all of them: one JSON object, or a line each.
-pub(in crate::cli) fn show_facts(
+pub(super) fn show_facts(
     facts: &Map<String, Value>,
     json: bool,
     out: &mut dyn Write,

@@ -86,7 +86,7 @@ pub(super) fn is_measured(column: &Column) -> bool {
     column.mic_db != Column::UNMEASURED || column.far_db != Column::UNMEASURED
 }
 
-/// The microphone upwards and the far end downwards from the middle.
+/// The microphone upwards and the speaker downwards from the middle.
 fn levels(paper: &mut Paper, axis: &Axis, middle: f64, timeline: &Timeline) {
     for db in [0, -20, -40] {
         let away = height(f64::from(db));
@@ -106,7 +106,7 @@ fn levels(paper: &mut Paper, axis: &Axis, middle: f64, timeline: &Timeline) {
     paper.line("axis", (axis.left, middle), (axis.right, middle));
     let name = |y| Place::left(axis.right + 10.0, y);
     paper.text(name(middle - LEVEL / 2.0), "mic", "microphone");
-    paper.text(name(middle + LEVEL / 2.0 + 8.0), "far", "far end");
+    paper.text(name(middle + LEVEL / 2.0 + 8.0), "far", "speaker");
 }
 
 fn height(db: f64) -> f64 {

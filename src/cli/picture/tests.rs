@@ -133,7 +133,7 @@ fn a_call_is_drawn() {
         ">ended<",
         ">reconnecting<",
         ">microphone<",
-        ">far end<",
+        ">speaker<",
         ">playout delay<",
         ">made up<",
         ">skipped<",
