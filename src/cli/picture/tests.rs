@@ -174,8 +174,10 @@ fn the_largest_record_is_drawn_and_bounded() {
     let (mut row, _, _) = talk(60);
     row.ended_after_ms = Some(u32::MAX);
     row.codec = Some("x".repeat(1024));
-    let mut timeline = Timeline::default();
-    timeline.step_ms = u32::MAX;
+    let mut timeline = Timeline {
+        step_ms: u32::MAX,
+        ..Timeline::default()
+    };
     timeline.columns = vec![
         Column {
             mic_db: 127,
