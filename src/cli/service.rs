@@ -40,7 +40,7 @@ enum What {
         #[command(flatten)]
         at: ConfigPath,
     },
-    /// Set what becomes of calls to this device's number, as [inbound] says
+    /// Set what becomes of calls to this device's number, as `[inbound]` says
     Apply {
         /// Without asking
         #[arg(long)]

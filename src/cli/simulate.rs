@@ -2,7 +2,7 @@
 //!
 //! Prints what a device needs to use it, then every event as a line, until
 //! Ctrl-C. With `--out`, what each callee heard is kept as a WAV file. With
-//! `--orders`, lines typed meanwhile are [`Order`]s: somebody calls in, a key is
+//! `--orders`, lines typed meanwhile are orders: somebody calls in, a key is
 //! pressed.
 
 use std::error::Error;

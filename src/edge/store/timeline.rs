@@ -90,7 +90,7 @@ impl Column {
     }
 }
 
-/// See the [module page](self).
+/// How a call sounded over time, in columns, and what happened in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     /// Milliseconds a column covers.
