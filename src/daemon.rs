@@ -11,7 +11,7 @@
 //!                       REST tasks  hub, lamp  engine     store
 //! ```
 //!
-//! Everything that decides is elsewhere: [`call`] says what to do, and
+//! Everything that decides is elsewhere: [`call`](crate::call) says what to do, and
 //! `Daemon::act` does it, one line an [`Output`].
 //!
 //! Threads: [`run`] takes the calling thread for the control runtime and

@@ -119,7 +119,7 @@ pub enum StartError {
     Ingress(#[from] ingress::BindError),
 }
 
-/// A channel for [`run`]'s notices.
+/// A channel for [`run`](super::run)'s notices.
 #[must_use]
 pub fn notices() -> (mpsc::Sender<Notice>, mpsc::Receiver<Notice>) {
     mpsc::channel(NOTICES)
