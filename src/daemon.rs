@@ -170,7 +170,7 @@ struct Daemon {
     live: Option<Live>,
     /// The timeline of the attempt that is up.
     recorder: Option<Recorder>,
-    /// The button whose latest press began a call.
+    /// The button on which the latest finger came down that began a call.
     began: Option<ButtonId>,
     /// What the visitor is shown, and hears.
     shown: Phase,
@@ -391,6 +391,7 @@ impl Daemon {
                 () = &mut stop, if self.stopping.is_none() => {
                     self.stopping = Some(Instant::now() + STOP_WITHIN);
                     self.health.stopping();
+                    self.dismiss_callers();
                     self.handle(Input::Shutdown);
                 }
             }

@@ -518,6 +518,27 @@ async fn a_list_of_numbers_without_end_is_not_read_to_it() {
 }
 
 #[tokio::test]
+async fn a_call_of_somebody_else_and_one_nobody_knows_are_told_apart() {
+    let detail = |text: &str| format!(r#"{{"detail":"{text}"}}"#);
+    let theirs = detail("Call does not belong to your organization");
+    let steps = [
+        json("403 Forbidden", &theirs),
+        json("404 Not Found", &detail("Call not found")),
+    ];
+    let rest = Server::start(steps).await.client();
+    let id = CallId::parse("c1").unwrap();
+    let error = rest.get(&id).await.unwrap_err();
+    assert!(matches!(error, ApiError::NotYours(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("another organization"),
+        "{error}"
+    );
+    let error = rest.get(&id).await.unwrap_err();
+    assert!(matches!(error, ApiError::NotFound(_)), "{error:?}");
+    assert!(error.to_string().contains("Call not found"), "{error}");
+}
+
+#[tokio::test]
 async fn an_older_service_cannot_hang_up_over_rest() {
     let steps = [
         json("404 Not Found", r#"{"detail":"Not Found"}"#),

@@ -2,8 +2,8 @@
 //! both become a row of the store.
 //!
 //! [`Record`] has durations and the call's view; the token, the URL, the
-//! HTTP answer and the sound's figures are known here. Bounded like the routes:
-//! the oldest attempt is forgotten when a 65th begins.
+//! HTTP answer and the sound's figures are known here. Bounded: when there are
+//! [`ATTEMPTS_MAX`], the oldest is forgotten.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,17 +12,23 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::audio::{self, Stats};
-use crate::call::{self, Cleared, Ended, Limit, Record, Report, Snapshot, Used};
+use crate::call::{
+    self, Cleared, Ended, Limit, MAX_ATTEMPTS, MAX_CYCLES, MAX_TARGETS, Record, Report, Snapshot,
+    Used,
+};
 use crate::edge::card;
 use crate::edge::clock::{HoldOff, Reading, Stamp};
-use crate::edge::ingress::ROUTES_MAX;
 use crate::edge::store::{Direction, Kind, LINES_MAX, Outcome, Reconciled, Row};
-use crate::units::{AttemptId, ButtonId, E164, Encoding, Mode, SocketId};
+use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
 
 /// The drift of a shorter stream is not known: see `audio::Snapshot`.
 const DRIFT_SETTLES: Duration = Duration::from_secs(60);
+
+/// Attempts remembered. Every one of the longest list knows by which press it
+/// was begun, whoever is turned away meanwhile.
+const ATTEMPTS_MAX: usize = MAX_TARGETS * MAX_CYCLES as usize + MAX_ATTEMPTS;
 
 /// What was learned while an attempt was placed.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +89,7 @@ impl Attempts {
     }
 
     fn push(&mut self, id: AttemptId, row: Row) {
-        if self.0.len() == ROUTES_MAX {
+        if self.0.len() == ATTEMPTS_MAX {
             self.0.pop_front();
         }
         self.0.push_back(Attempt {
@@ -191,18 +197,34 @@ impl Attempts {
         Some((n, at, attempt.row.token.clone()))
     }
 
-    /// The visitor was not heard in the present call.
-    pub(super) fn unheard(&mut self) {
-        if let Some(attempt) = self.0.back_mut() {
+    /// The visitor was not heard in this attempt's call.
+    pub(super) fn unheard(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.find(id) {
             attempt.unheard = true;
         }
     }
 
-    /// Packets of the present call were too old to be sent.
-    pub(super) fn add_stale(&mut self, packets: u32) {
-        if let Some(attempt) = self.0.back_mut() {
-            attempt.stale += packets;
+    /// Packets were too old to be sent in this attempt's call.
+    pub(super) fn add_stale(&mut self, id: AttemptId, packets: u32) {
+        if let Some(attempt) = self.find(id) {
+            attempt.stale = attempt.stale.saturating_add(packets);
         }
+    }
+
+    /// The attempt whose call this socket carries, or carried last.
+    pub(super) fn of_socket(&self, socket: SocketId) -> Option<AttemptId> {
+        let attempt = self.0.iter().find(|a| a.socket == Some(socket));
+        attempt.map(|a| a.id)
+    }
+
+    /// Whether this call to the device was taken in and is not off the line.
+    pub(super) fn is_inbound_up(&self, call: &CallId) -> bool {
+        let is_it = |row: &Row| {
+            row.direction == Some(Direction::Inbound)
+                && row.call_id.as_ref() == Some(call)
+                && row.closed == Some(false)
+        };
+        self.last_rows().any(is_it)
     }
 
     /// The rows of this process, as last written.
@@ -233,8 +255,8 @@ impl Attempts {
         };
         attempt.began = Some(record.pressed);
         attempt.row.press = press;
-        attempt.row.from_number = from;
-        attempt.row.to_number = to;
+        attempt.row.from_number = from.or(attempt.row.from_number.take());
+        attempt.row.to_number = to.or(attempt.row.to_number.take());
         write_plan(&mut attempt.row, record);
         write_times(&mut attempt.row, record, now);
         write_outcome(&mut attempt.row, record);
@@ -349,7 +371,7 @@ fn write_outcome(row: &mut Row, record: &Record) {
     row.calls_remaining = record.remaining.map(|r| i64::from(r.calls));
     row.one_way = record.streamed.map(|_| record.one_way > 0);
     row.closed = Some(record.closed.is_some());
-    if record.sent.is_none() && record.closed.is_some() {
+    if record.call.is_none() && record.sent.is_none() && record.closed.is_some() {
         row.reconciled = Some(Reconciled::NotSent);
     }
     if record.cleared == Some(Cleared::GivenUp) {
@@ -513,6 +535,61 @@ fn read_limits(text: &str) -> Option<(Snapshot, Option<Stamp>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{Call, Config, Input, Output, Plan};
+
+    /// What the call first says of a press.
+    fn first_record() -> Record {
+        let now = Instant::now();
+        let mut call = Call::new(Config::default(), &Snapshot::default(), now);
+        let plan = Plan {
+            kind: call::Kind::Talk,
+            targets: vec![0],
+            cycles: 1,
+            ring_for: Duration::from_secs(30),
+            confirm: None,
+            mode: Mode::default(),
+        };
+        let press = Input::Press {
+            button: ButtonId(0),
+            qualified_in: Duration::ZERO,
+            plan,
+        };
+        call.handle(now, press);
+        loop {
+            match call.poll() {
+                Output::Record(record) => return *record,
+                Output::WaitUntil(_) => panic!("a press is on record at once"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_attempt_of_the_longest_list_knows_its_press() {
+        let first = first_record();
+        let mut attempts = Attempts::default();
+        let (stats, card, random) = (
+            Stats::default(),
+            card::Stats::default(),
+            SystemRandom::new(),
+        );
+        let now = Reading {
+            stamp: Stamp::from_unix_ms(1_795_400_000_000),
+            trusted: true,
+        };
+        let last = (MAX_TARGETS * usize::from(MAX_CYCLES)) as u32;
+        let mut presses = (0..last).map(|n| {
+            let record = Record {
+                attempt: AttemptId(first.attempt.0 + n),
+                ..first.clone()
+            };
+            let row = attempts.row(&record, (None, None), now, &stats, &card, &random);
+            row.press
+        });
+        let press = presses.next().unwrap();
+        assert!(press.is_some());
+        assert!(presses.all(|of| of == press));
+    }
 
     #[test]
     fn limits_survive_as_text_with_the_time_they_were_saved() {

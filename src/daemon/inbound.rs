@@ -30,6 +30,9 @@ pub(super) enum NotIn {
     /// Nothing may chime now, so nobody may come in unheard.
     #[error("these are quiet hours")]
     Quiet,
+    /// The process is about to end.
+    #[error("callbox is ending")]
+    Ending,
     /// Too many at once.
     #[error("too many inbound streams at once")]
     Crowded,

@@ -34,6 +34,7 @@ impl Daemon {
                 qualified,
             } => {
                 let action = self.button(button).map(|b| b.press);
+                self.note_finger(button, action);
                 self.gesture(button, action, qualified.saturating_sub(first_edge));
             }
             // A finger that stays on the button that began the call is no
@@ -84,6 +85,18 @@ impl Daemon {
         }
     }
 
+    /// Whether the finger that came down on a button begins a call by it, and so
+    /// is not to end it by staying.
+    fn note_finger(&mut self, button: ButtonId, action: Option<Action>) {
+        let phase = self.call.phase();
+        let begins = is_at_rest(phase) || phase == Phase::Chiming;
+        self.began = if begins && action == Some(Action::Call) {
+            Some(button)
+        } else {
+            self.began.filter(|other| *other != button)
+        };
+    }
+
     fn gesture(&mut self, button: ButtonId, action: Option<Action>, qualified_in: Duration) {
         match action {
             Some(Action::Call) => self.press(button, qualified_in),
@@ -116,9 +129,6 @@ impl Daemon {
         let Some(plan) = self.plan(button) else {
             return;
         };
-        let phase = self.call.phase();
-        let begins = is_at_rest(phase) || phase == Phase::Chiming;
-        self.began = begins.then_some(button);
         self.event("panel", "press");
         tracing::info!(button = self.name(button), "pressed");
         self.notice(Notice::Pressed(button));
@@ -197,7 +207,7 @@ impl Daemon {
         if let Some(local) = self.local() {
             self.timetable.look(now, &local);
         }
-        let free = is_at_rest(self.call.phase()) && self.stopping.is_none();
+        let free = is_at_rest(self.call.phase()) && self.takes_no_press().is_none();
         if free && let Some((name, button)) = self.timetable.take(now) {
             tracing::info!(name, "an announcement is due");
             self.press(button, Duration::ZERO);
@@ -205,8 +215,12 @@ impl Daemon {
     }
 
     /// One step up or down. Once a call is over it is as configured again: the
-    /// next visitor knows nothing of it.
+    /// next visitor knows nothing of it. Nor of what was turned before, with
+    /// nothing to be heard.
     fn turn_volume(&mut self, by: i8) {
+        if is_at_rest(self.call.phase()) {
+            return;
+        }
         let steps = self.volume.steps;
         self.turned = (self.turned + by).clamp(-steps, steps);
         self.set_volume();

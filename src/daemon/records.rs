@@ -9,7 +9,7 @@ use crate::call;
 use crate::edge::clock::{Reading, Stamp};
 use crate::edge::store::{Line, OpenedBy, Opening, Party, Refused, Row, Saved, Source, Update};
 use crate::trace::Counter;
-use crate::units::{AttemptId, CallId};
+use crate::units::{AttemptId, CallId, SocketId};
 use crate::wire::handshake::Token;
 
 use super::timeline::Recorder;
@@ -51,8 +51,12 @@ impl Daemon {
     }
 
     /// Begins the timeline of an attempt, and writes it when the record is
-    /// closed. A press that came to nothing has none.
+    /// closed. A press that came to nothing has none, nor has a caller who is
+    /// turned away, perhaps while another call is up.
     fn follow(&mut self, record: &call::Record, token: &str) {
+        if record.ended == Some(call::Ended::TurnedAway) {
+            return;
+        }
         let known = self.recorder.as_ref().map(|r| r.attempt);
         if known != Some(record.attempt) {
             if record.closed.is_some() {
@@ -97,9 +101,9 @@ impl Daemon {
         self.write(Update::opening(token, opening));
     }
 
-    /// Words of the call that is up.
-    pub(super) fn write_line(&mut self, party: Party, text: String) {
-        let Some(attempt) = self.live.as_ref().map(|live| live.attempt) else {
+    /// Words of the call that this socket carries.
+    pub(super) fn write_line(&mut self, socket: SocketId, party: Party, text: String) {
+        let Some(attempt) = self.attempts.of_socket(socket) else {
             return;
         };
         let Some((n, at_ms, token)) = self.attempts.next_line(attempt) else {
@@ -118,11 +122,11 @@ impl Daemon {
     }
 
     /// The announcement was heard to its end.
-    pub(super) fn write_said(&mut self) {
-        let attempt = self.live.as_ref().map(|live| live.attempt);
+    pub(super) fn write_said(&mut self, socket: SocketId) {
+        let attempt = self.attempts.of_socket(socket);
         let said = attempt.and_then(|attempt| self.attempts.what_was_said(attempt));
         if let Some(text) = said {
-            self.write_line(Party::Device, text);
+            self.write_line(socket, Party::Device, text);
         }
     }
 

@@ -84,11 +84,22 @@ impl Daemon {
     }
 
     /// A stream on the inbound path: the service is asked whether it is what
-    /// it says.
+    /// it says, unless the call is up already.
     fn on_inbound(&mut self, socket: SocketId, context: Context) {
         self.event("ingress", format!("inbound stream {}", socket.0));
-        let quiet = self.is_quiet();
-        match (context.call, self.desk.ask(socket, quiet)) {
+        if let Some(call) = &context.call
+            && self.attempts.is_inbound_up(call)
+        {
+            // It was judged when it began. That it comes again may be due to a
+            // network that keeps the service from answering, too.
+            let call = call.clone();
+            return self.handle(Input::Incoming { socket, call });
+        }
+        let may_ask = match self.stopping {
+            Some(_) => Err(NotIn::Ending),
+            None => self.desk.ask(socket, self.is_quiet()),
+        };
+        match (context.call, may_ask) {
             (Some(call), Ok(())) => {
                 self.ask_service(|rest| service::confirm(rest, socket, call));
             }
@@ -111,6 +122,14 @@ impl Daemon {
         match self.desk.judge(socket, answer.as_deref(), &self.from) {
             Ok(()) => self.handle(Input::Incoming { socket, call }),
             Err(why) => self.turn_away(socket, Some(call), why),
+        }
+    }
+
+    /// Sends home who still waits for the service's word: the process ends, and
+    /// a call whose socket merely closes would linger.
+    pub(super) fn dismiss_callers(&mut self) {
+        for (_, waiting) in self.waiting.drain() {
+            tokio::spawn(stream::dismiss(waiting.upgraded, NotIn::Ending.word()));
         }
     }
 
@@ -166,7 +185,7 @@ impl Daemon {
             What::BargeIn(_) => self.event("socket", "the far end spoke over the announcement"),
             What::Spoken { whole } => {
                 if whole {
-                    self.write_said();
+                    self.write_said(socket);
                 }
                 self.handle(Input::Spoken { socket, whole });
             }
@@ -186,7 +205,7 @@ impl Daemon {
         if !transcript.is_final {
             return;
         }
-        self.write_line(Party::Far, transcript.text.clone());
+        self.write_line(socket, Party::Far, transcript.text.clone());
         self.handle(Input::Heard {
             socket,
             text: transcript.text,
@@ -221,7 +240,9 @@ impl Daemon {
         if flow.received > 0 {
             self.handle(Input::MediaHeard { socket });
         }
-        self.attempts.add_stale(flow.stale);
+        if let Some(attempt) = self.attempts.of_socket(socket) {
+            self.attempts.add_stale(attempt, flow.stale);
+        }
         let microphone = self.sound.stats.microphone.present();
         let Some(live) = self.live.as_mut().filter(|live| live.socket == socket) else {
             return;
@@ -232,6 +253,7 @@ impl Daemon {
         let was_unheard = live.unheard_s >= UNHEARD_AFTER;
         let unheard = flow.sent == 0 || !microphone;
         live.unheard_s = if unheard { live.unheard_s + 1 } else { 0 };
+        let attempt = live.attempt;
         if live.unheard_s == UNHEARD_AFTER {
             tracing::error!(
                 microphone,
@@ -240,7 +262,7 @@ impl Daemon {
             );
             self.event("call", "the callee does not hear the visitor");
             self.trace.count(Counter::OneWayAudio);
-            self.attempts.unheard();
+            self.attempts.unheard(attempt);
             self.media.show(Show::Fault);
         } else if was_unheard && !unheard {
             tracing::info!("the callee hears the visitor again");

@@ -21,8 +21,9 @@ pub(super) struct Timetable(Vec<Entry>);
 #[derive(Debug)]
 struct Entry {
     schedule: Schedule,
-    /// When it was last due: day and minute.
-    last: Option<(String, u16)>,
+    /// The day it was last due, and at which minutes of it.
+    day: String,
+    done: Vec<u16>,
     /// It is due, until then.
     due_until: Option<Instant>,
 }
@@ -31,7 +32,8 @@ impl Timetable {
     pub(super) fn new(schedules: Vec<Schedule>) -> Self {
         let entry = |schedule| Entry {
             schedule,
-            last: None,
+            day: String::new(),
+            done: Vec::new(),
             due_until: None,
         };
         Self(schedules.into_iter().map(entry).collect())
@@ -40,9 +42,7 @@ impl Timetable {
     /// Notes what is due at this minute.
     pub(super) fn look(&mut self, now: Instant, local: &Local) {
         for entry in &mut self.0 {
-            let minute = Some((local.date(), local.minute));
-            if entry.schedule.is_due(local.minute, local.weekday) && entry.last != minute {
-                entry.last = minute;
+            if entry.schedule.is_due(local.minute, local.weekday) && entry.is_news(local) {
                 entry.due_until = Some(now + PATIENCE);
             }
         }
@@ -61,6 +61,22 @@ impl Timetable {
     }
 }
 
+impl Entry {
+    /// Whether this minute of this day has not counted yet; now it has.
+    fn is_news(&mut self, local: &Local) -> bool {
+        let day = local.date();
+        if self.day != day {
+            self.day = day;
+            self.done.clear();
+        }
+        let is_news = !self.done.contains(&local.minute);
+        if is_news {
+            self.done.push(local.minute);
+        }
+        is_news
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,10 +90,14 @@ mod tests {
     }
 
     fn table() -> Timetable {
+        table_of(&["02:30"])
+    }
+
+    fn table_of(times: &[&str]) -> Timetable {
         Timetable::new(vec![Schedule {
             name: "test call".to_owned(),
             button: ButtonId(1),
-            at: vec!["02:30".parse().unwrap()],
+            at: times.iter().map(|time| time.parse().unwrap()).collect(),
             days: Days::ALL,
         }])
     }
@@ -103,10 +123,12 @@ mod tests {
 
     #[test]
     fn the_hour_that_comes_twice_calls_once() {
-        let (mut table, now) = (table(), Instant::now());
-        // 02:30 summer time, and an hour later 02:30 again.
+        let (mut table, now) = (table_of(&["02:10", "02:30"]), Instant::now());
+        // Summer time, and an hour later both again.
         for (time, due) in [
+            ("2026-10-25T00:10:00Z", true),
             ("2026-10-25T00:30:00Z", true),
+            ("2026-10-25T01:10:00Z", false),
             ("2026-10-25T01:30:00Z", false),
         ] {
             table.look(now, &at(time));

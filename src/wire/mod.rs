@@ -1,4 +1,6 @@
 //! Bytes to messages and back: nothing here reads, writes or waits.
+//!
+#![doc = include_str!("proof.md")]
 
 pub mod control;
 pub mod handshake;

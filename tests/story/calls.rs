@@ -6,7 +6,9 @@ use callbox::call::Phase;
 use callbox::edge::store::{Reconciled, Row};
 use callbox::simulator::{Answer, Callee, Fault, Reason, Route, Says, Status, What};
 
-use crate::kit::{Device, GUARD, Service, is_heard, ms, says, service_with, talks};
+use crate::kit::{
+    CALLEE, Device, Folder, GUARD, Installed, Service, is_heard, ms, says, service_with, talks,
+};
 use crate::sound::{self, LINE_RATE};
 
 #[test]
@@ -44,6 +46,12 @@ fn a_press_becomes_a_conversation_and_a_closed_record() {
     assert_eq!(record.service_status.as_deref(), Some("completed"));
     assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
     assert_eq!(record.reconciled, Some(Reconciled::Done));
+    assert_eq!(record.calls_remaining, Some(99));
+    assert_eq!(record.minutes_remaining, Some(100.0));
+    let negotiated = (record.use_inkbox_tts, record.use_inkbox_stt);
+    assert_eq!(negotiated, (Some(false), Some(false)));
+    let agreed = (record.service_use_inkbox_tts, record.service_use_inkbox_stt);
+    assert_eq!(agreed, negotiated);
     assert_eq!((record.one_way, record.reconnects), (Some(false), Some(0)));
     assert_eq!(record.codec.as_deref(), Some("PCMU/8000"));
     let stamps = [
@@ -179,6 +187,43 @@ fn a_finger_that_stays_on_the_button_does_not_cancel_its_own_call() {
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+}
+
+/// What began a call is forgotten with the finger: the next long press is
+/// another call.
+#[test]
+fn a_button_that_calls_when_held_calls_each_time() {
+    let service = Service::start(service_with(Callee::absent(Answer::Rejects(ms(100)))));
+    let installed = Installed::plain(service.handle.base_url());
+    let held = format!("to = \"{CALLEE}\"\npress = \"none\"\nlong_press = \"call\"");
+    let installed = installed.button(held);
+    let mut device = Device::start_as(&installed, Folder::new().into(), |setup| {
+        setup.panel.long_press = ms(300);
+    });
+    for call in 1..=2 {
+        device.press_for(ms(600));
+        device.record();
+        device.wait_for(Phase::Idle);
+        assert_eq!(service.posts(), call);
+    }
+}
+
+#[test]
+fn a_call_the_service_ends_for_its_length_is_told_as_that() {
+    let mut config = service_with(talks(5));
+    config.service.max_duration = ms(1500);
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Ended);
+    let record = device.record();
+    let record = device.reconciled(&record);
+    let why = "the service's maximum time was over";
+    assert_eq!(record.local_reason.as_deref(), Some(why));
+    assert_eq!(
+        record.service_hangup_reason.as_deref(),
+        Some("max_duration")
+    );
 }
 
 #[test]

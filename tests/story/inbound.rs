@@ -4,7 +4,7 @@ use callbox::call::Phase;
 use callbox::edge::store::{Direction, Outcome};
 use callbox::edge::virtual_panel::Thing;
 use callbox::panel::LampRole;
-use callbox::simulator::{self, IncomingAction, Status, What};
+use callbox::simulator::{self, Fault, IncomingAction, Route, Status, What};
 
 use crate::kit::{Device, Folder, Installed, Service, address, is_heard, ms, service_with, talks};
 
@@ -56,6 +56,9 @@ fn a_call_to_the_device_chimes_and_then_the_two_talk() {
     is_heard(&device, &service, &call);
     assert!(service.handle.hang_up(&call));
     let record = device.record();
+    let record = device.reconciled(&record);
+    assert_eq!(record.service_hangup_reason.as_deref(), Some("remote"));
+    assert_eq!(record.service_use_inkbox_stt, Some(false));
     assert_eq!(record.direction, Some(Direction::Inbound));
     assert_eq!(record.from_number.unwrap().as_str(), CALLER);
     assert_eq!(record.button, None);
@@ -125,4 +128,63 @@ fn a_call_to_a_device_that_refuses_finds_no_door() {
         matches!(event.what, What::MediaRefused(_))
     });
     assert_eq!(device.records(), 0);
+}
+
+/// The first call goes on, and so does what is drawn of it.
+#[test]
+fn who_is_turned_away_leaves_no_mark_on_the_call_that_is_up() {
+    let (service, mut device) = start("answer", "");
+    let first = call_in(&service, CALLER);
+    device.wait_for(Phase::Answered);
+    device.hears();
+    let second = call_in(&service, CALLER);
+    let turned_away = device.record();
+    assert_eq!(turned_away.outcome(), Outcome::Rejected);
+    assert_eq!(turned_away.call_id.unwrap().as_str(), second);
+    assert!(service.handle.hang_up(&first));
+    let record = device.record();
+    device.wait_until("its timeline is on record", |device| {
+        device.reader().timeline(&record.token).unwrap().is_some()
+    });
+    let timeline = device.reader().timeline(&record.token).unwrap().unwrap();
+    assert!(timeline.columns.len() > 1, "{timeline:?}");
+    let told = |what: &str| timeline.events.iter().any(|(_, told)| told == what);
+    assert!(told("answered"), "{timeline:?}");
+    let other = device.reader().timeline(&turned_away.token).unwrap();
+    assert!(other.is_none(), "{other:?}");
+}
+
+/// Whoever waits for the service's word when the device is stopped is sent
+/// home, and does not wait for a device that is gone.
+#[test]
+fn a_caller_who_is_being_asked_about_is_sent_home_at_a_stop() {
+    let (service, mut device) = start("chime", "");
+    service.handle.fault(Route::Get, Fault::TimeOutBefore, 1);
+    call_in(&service, CALLER);
+    device.wait_until("it is met", |device| {
+        device.status()["trace"]
+            .to_string()
+            .contains("inbound stream")
+    });
+    device.stop();
+    service.wait("it is told", |event| event.what == What::Stopped);
+    service.wait_status(Status::Completed);
+}
+
+/// What cut the stream may keep the service from answering, too: who was let
+/// in is not asked for again.
+#[test]
+fn a_caller_whose_stream_comes_back_is_let_in_without_the_services_word() {
+    let (service, mut device) = start("answer", "");
+    let call = call_in(&service, CALLER);
+    device.wait_for(Phase::Answered);
+    service.wait("first audio", |event| event.what == What::FirstAudio);
+    service.handle.fault(Route::Get, Fault::Status(500), 1000);
+    assert!(service.handle.close_socket(&call, 4500));
+    device.wait_for(Phase::Reconnecting);
+    device.wait_for(Phase::Answered);
+    let from = device.heard().len();
+    device.hears_after(from);
+    assert_eq!(device.counter("inbound_turned_away"), 0);
+    assert_eq!(service.handle.call(&call).unwrap().status, Status::Answered);
 }

@@ -94,6 +94,20 @@ fn a_socket_that_does_not_come_back_ends_the_call_at_the_service() {
     );
 }
 
+/// The service hangs up on a device whose sound stops: silence is sent, too.
+#[test]
+fn a_visitor_who_says_nothing_keeps_the_call() {
+    let mut config = service_with(talks(4));
+    config.service.ends_without_audio = Some(ms(700));
+    let service = Service::start(config);
+    let mut device = Device::start(&service, |_| {});
+    device.press();
+    device.wait_for(Phase::Answered);
+    let at = device.hears();
+    device.hears_after(at + LINE_RATE as usize);
+    assert_eq!(service.call().status, Status::Answered);
+}
+
 #[test]
 fn a_call_that_is_answered_and_brings_no_stream_is_hung_up() {
     let service = Service::start(service_with(talks(1)));

@@ -53,6 +53,32 @@ fn each_event_is_read() {
     }
 }
 
+/// With every field the service's page names, and some it does not.
+#[test]
+fn frames_with_all_their_fields_are_read() {
+    let start = r#"{"event":"start","sequence_number":"1","stream_id":"s-1","start":{
+        "call_control_id":"c-1","media_format":{"encoding":"OPUS","sample_rate":48000,
+        "channels":1,"more":[1]},"more":{}},"more":null}"#;
+    let format = Format {
+        encoding: "OPUS".into(),
+        rate: 48_000,
+        channels: 1,
+    };
+    let want = Start {
+        stream_id: Some("s-1".into()),
+        format,
+    };
+    assert_eq!(parse(start), Ok(Inbound::Start(want)));
+    let media = r#"{"event":"media","stream_id":"s-1","sequence_number":4,"media":{
+        "track":"inbound","chunk":3,"timestamp":"60","payload":"AAEC","more":1}}"#;
+    let want = Media {
+        payload: "AAEC".into(),
+        order: order(3, 60),
+        track: Track::FarEnd,
+    };
+    assert_eq!(media_of(media), want);
+}
+
 #[test]
 fn what_cannot_be_read_is_malformed() {
     let cases = [
