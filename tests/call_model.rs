@@ -442,7 +442,10 @@ impl World {
                 attempt: old,
                 found: Look::Absent,
             },
-            8 => Input::Spoken { socket },
+            8 => Input::Spoken {
+                socket,
+                whole: true,
+            },
             9 => Input::Digit {
                 socket,
                 digit: key(CONFIRM),
@@ -697,7 +700,8 @@ impl World {
             Output::Join { socket } => self.on_join(socket),
             Output::Say { socket, .. } if self.random.percent(85) => {
                 let long = self.random.between(500, 15_000);
-                self.tell(long, Input::Spoken { socket });
+                let whole = self.random.percent(80);
+                self.tell(long, Input::Spoken { socket, whole });
             }
             Output::OpenDoor { attempt, .. } => self.check_door(attempt),
             Output::Close { socket } => self.let_go(socket),

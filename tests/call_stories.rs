@@ -265,8 +265,9 @@ fn read(what: &[&str]) -> Input {
             socket: SocketId(number(socket)),
             text: said.join(" "),
         },
-        ["spoken", socket] => Input::Spoken {
+        [how @ ("spoken" | "cut-off"), socket] => Input::Spoken {
             socket: SocketId(number(socket)),
+            whole: how == "spoken",
         },
         ["cancel"] => Input::Cancel,
         ["shutdown"] => Input::Shutdown,

@@ -127,10 +127,13 @@ pub enum Input {
         /// The words.
         text: String,
     },
-    /// What [`Output::Say`] asked for has been played to the callee.
+    /// What [`Output::Say`] asked for is over.
     Spoken {
         /// On which socket.
         socket: SocketId,
+        /// It was played to the callee to its end, and not cut off by what the
+        /// callee said, nor left unsaid.
+        whole: bool,
     },
     /// Media came in on this socket. The daemon says so for the first packet
     /// and then once a second, if packets came in it.

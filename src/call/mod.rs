@@ -91,6 +91,7 @@
 //! | Announcing | the key while it is said | Announcing | this round is the last | `callee_confirms_in_the_middle` |
 //! | Announcing | said, no key for `confirm_within` | Ending | hang up; the next number | `announcement_is_confirmed_by_nobody` |
 //! | Announcing | the callee hangs up | Ending | announced if said once, or confirmed | `callee_hangs_up_on_the_announcement` |
+//! | Announcing | spoken over by the callee | Announcing | as spoken; not claimed as said | `announcement_that_is_cut_off_is_not_claimed` |
 //! | Announcing | not spoken for `say_within` | Announcing | the next round; not claimed as said | `nobody_says_that_it_was_spoken` |
 //! | Announcing | stream lost, back | Announcing | say it again | `stream_is_lost_while_announcing` |
 //! | Answered | a code typed | Answered | open the door, once | `door_opens_by_code` |
@@ -394,7 +395,9 @@ impl Call {
             Input::Heard { socket, text } => {
                 self.with_socket(socket, |a, cx| a.on_heard(&text, cx));
             }
-            Input::Spoken { socket } => self.with_socket(socket, Attempt::on_spoken),
+            Input::Spoken { socket, whole } => {
+                self.with_socket(socket, |attempt, cx| attempt.on_spoken(whole, cx));
+            }
             Input::MediaHeard { socket } => self.with_socket(socket, |a, cx| a.on_media(cx)),
             Input::StreamStop { socket } => self.with_socket(socket, Attempt::on_stream_stop),
             Input::StreamUnsupported { socket } => {

@@ -70,7 +70,7 @@ pub struct Record {
     pub close_code: Option<u16>,
     /// Times nothing was heard from the far end for `one_way_after`.
     pub one_way: u32,
-    /// Times the announcement was played to the callee.
+    /// Times the announcement was played to the callee to its end.
     pub spoken: u8,
     /// Keys the callee pressed. Set with `over`.
     pub digits: u32,

@@ -187,7 +187,7 @@ impl Daemon {
                 if whole {
                     self.write_said(socket);
                 }
-                self.handle(Input::Spoken { socket });
+                self.handle(Input::Spoken { socket, whole });
             }
             What::PromptOver => {
                 // What the device says in sound is an utterance, too.

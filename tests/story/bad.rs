@@ -10,7 +10,7 @@ use callbox::call::Phase;
 use callbox::edge::store::{Outcome, Party, Row};
 use callbox::edge::virtual_panel::Thing;
 use callbox::simulator::{
-    self, Answer, Callee, Direction, Encoding, Fault, IncomingAction, Route, Says, Status,
+    self, Answer, Callee, Direction, Encoding, Fault, IncomingAction, Route, Says, Status, What,
 };
 use ring::hmac;
 use serde_json::json;
@@ -318,6 +318,28 @@ fn a_mark_that_never_comes_back_ends_the_announcement_with_a_reason() {
     assert_eq!(record.local_reason.as_deref(), Some(why));
     assert_ne!(record.outcome(), Outcome::Announced);
     assert_eq!(device.counter("announcements_unheard"), 1);
+    service.assert_no_call_is_up();
+}
+
+/// A voice that is cut off each time has not said it, whatever the service
+/// makes of that: nobody is told that the alarm got through.
+#[test]
+fn an_announcement_that_is_spoken_over_again_and_again_is_not_claimed() {
+    let service = Service::start(service_with(talks(1)));
+    let mut device = start(&service, ALARM, "");
+    device.press();
+    device.wait_for(Phase::Announcing);
+    let barge_in = json!({"event": "barge_in", "tts_interrupted": true, "text": "\u{1b}hey"});
+    service.wait("the text", |e| matches!(e.what, What::Text(_)));
+    let call = service.call().id;
+    for _ in 0..50 {
+        // The first may end the call.
+        _ = service.handle.send_frame(&call, &barge_in.to_string());
+    }
+    device.wait_for(Phase::Failed);
+    let record = device.record();
+    assert_eq!(record.outcome(), Outcome::Failed);
+    assert_eq!(record.spoken, Some(0));
     service.assert_no_call_is_up();
 }
 

@@ -210,11 +210,13 @@ impl Attempt {
         });
     }
 
-    /// The round was played to the callee.
-    pub(in super::super) fn on_spoken(&mut self, cx: &mut Context) {
+    /// The round is over; played to the callee if it is `whole`.
+    pub(in super::super) fn on_spoken(&mut self, whole: bool, cx: &mut Context) {
         if self.state == State::Answered && self.announcement.saying {
-            let spoken = |record: &mut super::Record, _| record.spoken += 1;
-            self.note(spoken, cx);
+            if whole {
+                let spoken = |record: &mut super::Record, _| record.spoken += 1;
+                self.note(spoken, cx);
+            }
             self.on_round_over(cx);
         }
     }
