@@ -34,7 +34,7 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Debug, Parser)]
 #[command(name = "callbox", version, about, arg_required_else_help = true)]
 struct Arguments {
-    /// How much is logged: error, warn, info (the default, but of demo) or debug
+    /// How much is logged: error, warn (by demo), info (by all others) or debug
     #[arg(long, global = true, env = "CALLBOX_LOG", value_name = "LEVEL")]
     log: Option<log::Level>,
     #[command(subcommand)]
