@@ -196,12 +196,15 @@ fn what_was_kept_in_memory_moves_to_the_disk_once() {
     let other = Connection::open(folder.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(say(&store, 1, line(1, "in memory")), Saved::InMemory);
-    write(&store, Update::opening(token(1), opening(5)));
+    // Written as the daemon does: each word waited for is a wait for the lock.
+    let queue = |update| store.write(update).unwrap();
+    queue(Update::opening(token(1), opening(5)));
     for n in 2..12 {
-        record(&store, Row::new(token(n)));
-        say(&store, n, line(0, "hello"));
+        queue(Update::record(Row::new(token(n))));
+        queue(Update::transcript(token(n), line(0, "hello")).unwrap());
     }
-    write(&store, Update::timeline(token(11), &timeline(9)));
+    let last = Update::timeline(token(11), &timeline(9));
+    assert_eq!(write(&store, last), Saved::InMemory);
     other.execute_batch("COMMIT").unwrap();
     close(store, opened);
 

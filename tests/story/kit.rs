@@ -610,6 +610,15 @@ impl Device {
         lines.into_iter().map(|l| (l.party, l.text)).collect()
     }
 
+    /// The latest record, as it is on the disk.
+    pub(crate) fn latest(&self) -> Row {
+        let latest = Query::Latest {
+            limit: 1,
+            offset: 0,
+        };
+        self.reader().rows(&latest).unwrap().remove(0)
+    }
+
     pub(crate) fn reader(&self) -> Reader {
         Reader::open(&self.folder.file("store/calls.db")).unwrap()
     }

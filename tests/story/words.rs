@@ -84,6 +84,10 @@ fn what_the_service_hears_is_kept_with_the_record() {
     device.wait_until("nothing is missed one way", |device| {
         device.shown.iter().all(|phase| *phase != Phase::OneWay)
     });
+    // What is still on its way when the call ends is lost.
+    device.wait_until("the words are on record", |device| {
+        device.transcript(&device.latest().token) == said
+    });
     device.hang_up();
     let record = device.record();
     assert_eq!(record.use_inkbox_stt, Some(true));
