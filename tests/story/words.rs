@@ -1,7 +1,7 @@
 //! Calls in which the service speaks, or listens, or both.
 
 use callbox::call::Phase;
-use callbox::edge::store::{Outcome, Party, Query};
+use callbox::edge::store::{Outcome, Party};
 use callbox::simulator::{Answer, Callee, What};
 
 use crate::kit::{CALLEE, Device, Folder, Installed, Service, is_heard, ms, service_with, talks};
@@ -72,15 +72,6 @@ fn what_the_service_hears_is_kept_with_the_record() {
     is_heard(&device, &service, &service.call().id);
     let words = |text: &str| (Party::Far, text.to_owned());
     let said = [words("who is there?"), words("I am coming down.")];
-    // On its way, a word is lost to who hangs up.
-    let newest = Query::Latest {
-        limit: 1,
-        offset: 0,
-    };
-    device.wait_until("the words are on record", |device| {
-        let row = &device.reader().rows(&newest).unwrap()[0];
-        device.transcript(&row.token) == said
-    });
     device.wait_until("nothing is missed one way", |device| {
         device.shown.iter().all(|phase| *phase != Phase::OneWay)
     });
