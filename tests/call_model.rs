@@ -112,7 +112,6 @@ enum Change {
 enum Weather {
     Press,
     Cancel,
-    Answer,
     CallsUs,
     RestAway,
     RestBack,
@@ -284,7 +283,6 @@ impl World {
         for (weather, mean) in [
             (Weather::Press, 900),
             (Weather::Cancel, 2_000),
-            (Weather::Answer, 2_000),
             (Weather::CallsUs, 1_500),
             (Weather::RestAway, 4_000),
             (Weather::Sleep, 9_000),
@@ -368,7 +366,6 @@ impl World {
                 );
             }
             Weather::Cancel => self.tell(0, Input::Cancel),
-            Weather::Answer => self.tell(0, Input::Answer),
             Weather::CallsUs => self.calls_us(),
             Weather::RestAway => {
                 self.rest_away = true;

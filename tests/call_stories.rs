@@ -251,7 +251,6 @@ fn read(what: &[&str]) -> Input {
             socket: SocketId(number(socket)),
             call: call(name),
         },
-        ["answer"] => Input::Answer,
         ["digit", socket, key, how] => Input::Digit {
             socket: SocketId(number(socket)),
             digit: digit(key),

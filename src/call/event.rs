@@ -33,9 +33,6 @@ pub enum Input {
         /// The call.
         call: CallId,
     },
-    /// Let the inbound call in that chimes. A press that asks for talk does so,
-    /// too.
-    Answer,
     /// Long press, or `callbox hangup`: end the call that is up, and the list
     /// it is of.
     Cancel,

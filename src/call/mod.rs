@@ -81,7 +81,7 @@
 //! | Confirming | `confirm_within`, or it ends | Ending | hang up; the next number | `voicemail_does_not_end_the_list` |
 //! | Confirming | stream lost, back, or not | Confirming | the next number when it is not | `stream_is_lost_while_confirming` |
 //! | Chiming | `chime_for` | Answered | join | `inbound_call_chimes_and_is_let_in` |
-//! | Chiming | press, answer | Answered | join | `press_lets_the_caller_in` |
+//! | Chiming | press | Answered | join | `press_lets_the_caller_in` |
 //! | Chiming | cancel | Ending | `stop`, hang up | `chiming_call_is_cancelled` |
 //! | Chiming | the caller hangs up | Ending | get-call | `caller_hangs_up_while_it_chimes` |
 //! | Chiming, Answered | stream lost, its call again | same | attach | `inbound_stream_comes_back` |
@@ -355,7 +355,6 @@ impl Call {
                 plan,
             } => self.on_press(button, qualified_in, plan),
             Input::Incoming { socket, call } => self.on_incoming(socket, call),
-            Input::Answer => _ = self.let_in(),
             Input::Cancel => self.on_cancel(),
             Input::Shutdown => self.on_shutdown(),
             Input::Placed {
