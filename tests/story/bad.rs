@@ -16,8 +16,8 @@ use ring::hmac;
 use serde_json::json;
 
 use crate::kit::{
-    CALLEE, Device, Folder, Installed, Service, address, is_heard, ms, poll, says, service_with,
-    talks,
+    CALLEE, Device, Folder, INBOUND_TOKEN, Installed, SIGNING_KEY, Service, address, is_heard, ms,
+    poll, says, service_with, talks,
 };
 use crate::sound;
 
@@ -536,8 +536,6 @@ fn without_a_clock_every_number_of_the_list_is_tried() {
 
 const CALLER: &str = "+15005550177";
 const OTHER_NUMBER: &str = "+15005550144";
-const KEY: &str = "whsec_c2VjcmV0";
-const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
 /// A service two of whose numbers lead to the device, which has one of them.
 struct Inbound {
@@ -550,9 +548,10 @@ impl Inbound {
     fn start(change: impl FnOnce(&mut simulator::Config)) -> Self {
         let listen = address();
         let mut config = service_with(talks(30));
-        config.service.signing_key = Some(KEY.to_owned());
+        config.service.signing_key = Some(SIGNING_KEY.to_owned());
         config.numbers[0].incoming_call_action = IncomingAction::AutoAccept;
-        config.numbers[0].client_websocket_url = Some(format!("ws://{listen}/inbound/{TOKEN}"));
+        config.numbers[0].client_websocket_url =
+            Some(format!("ws://{listen}/inbound/{INBOUND_TOKEN}"));
         let other = simulator::Number {
             id: "8d7f2a9c-41a6-4f0b-b1de-6f0c4b7a9e03".to_owned(),
             number: OTHER_NUMBER.to_owned(),
@@ -562,17 +561,9 @@ impl Inbound {
         change(&mut config);
         let service = Service::start(config);
         let folder = Folder::new();
-        let key = folder.write("signing-key", KEY);
-        let token = folder.write("inbound-token", TOKEN);
-        let mut installed = Installed::plain(service.handle.base_url());
-        installed.ingress =
-            format!("mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\"");
-        installed.service = format!("signing_key_file = \"{}\"", key.display());
-        let inbound = format!(
-            "[inbound]\naction = \"answer\"\nallow = [\"{CALLER}\"]\ntoken_file = \"{}\"",
-            token.display()
-        );
-        let device = Device::start_as(&installed.with(&inbound), folder.into(), |setup| {
+        let installed = Installed::plain(service.handle.base_url());
+        let installed = installed.called(&folder, &listen, "answer", CALLER);
+        let device = Device::start_as(&installed, folder.into(), |setup| {
             setup.rest.timeouts.look_up = ms(1000);
         });
         Self {
@@ -590,7 +581,7 @@ impl Inbound {
     fn knock(&self, headers: &str) -> String {
         let mut socket = TcpStream::connect(&self.listen).unwrap();
         let request = format!(
-            "GET /inbound/{TOKEN} HTTP/1.1\r\nHost: door.example\r\nUpgrade: websocket\r\n\
+            "GET /inbound/{INBOUND_TOKEN} HTTP/1.1\r\nHost: door.example\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
@@ -691,7 +682,7 @@ fn a_signed_stream_is_only_what_the_service_says_of_its_call() {
         let context = json!({"id": call.id, "direction": "inbound", "status": "answered",
             "remote_phone_number": CALLER})
         .to_string();
-        let said = bench.knock(&signed(KEY, &format!("req-{n}"), &context));
+        let said = bench.knock(&signed(SIGNING_KEY, &format!("req-{n}"), &context));
         assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
         assert!(said.contains(r#""event":"stop""#), "{said}");
         let turned = bench.device.counter("inbound_turned_away");
@@ -708,7 +699,7 @@ fn forged_replayed_and_nameless_streams_are_refused_with_a_reason() {
         "remote_phone_number":"{CALLER}"}}"#
     )
     .replace("\n        ", "");
-    let good = signed(KEY, "req-1", &context);
+    let good = signed(SIGNING_KEY, "req-1", &context);
     assert!(bench.knock(&good).starts_with("HTTP/1.1 101 "));
     let outbound = context.replace("inbound", "outbound");
     let unsigned = format!("X-Call-Context: {context}\r\n");
@@ -731,12 +722,12 @@ fn forged_replayed_and_nameless_streams_are_refused_with_a_reason() {
         ),
         (unsigned, 401, "the signature is missing or wrong"),
         (
-            signed(KEY, "req-4", &outbound),
+            signed(SIGNING_KEY, "req-4", &outbound),
             403,
             "only inbound calls come in by this path",
         ),
         (
-            signed(KEY, "req-5", "{}"),
+            signed(SIGNING_KEY, "req-5", "{}"),
             403,
             "only inbound calls come in by this path",
         ),

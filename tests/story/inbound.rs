@@ -6,33 +6,28 @@ use callbox::edge::virtual_panel::Thing;
 use callbox::panel::LampRole;
 use callbox::simulator::{self, Fault, IncomingAction, Route, Status, What};
 
-use crate::kit::{Device, Folder, Installed, Service, address, is_heard, ms, service_with, talks};
+use crate::kit::{
+    Device, Folder, INBOUND_TOKEN, Installed, SIGNING_KEY, Service, address, is_heard, ms,
+    service_with, talks,
+};
 
 const CALLER: &str = "+15005550177";
 const STRANGER: &str = "+15005550166";
-const KEY: &str = "whsec_c2VjcmV0";
-const TOKEN: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
 /// A service that knows where calls to the device go, and the device's file.
 fn start(action: &str, rest: &str) -> (Service, Device) {
     let listen = address();
     let mut config = service_with(talks(30));
-    config.service.signing_key = Some(KEY.to_owned());
+    config.service.signing_key = Some(SIGNING_KEY.to_owned());
     config.numbers[0].incoming_call_action = IncomingAction::AutoAccept;
-    config.numbers[0].client_websocket_url = Some(format!("ws://{listen}/inbound/{TOKEN}"));
+    config.numbers[0].client_websocket_url = Some(format!("ws://{listen}/inbound/{INBOUND_TOKEN}"));
     let service = Service::start(config);
     let folder = Folder::new();
-    let key = folder.write("signing-key", KEY);
-    let token = folder.write("inbound-token", TOKEN);
-    let mut installed = Installed::plain(service.handle.base_url());
-    installed.ingress =
-        format!("mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\"");
-    installed.service = format!("signing_key_file = \"{}\"", key.display());
-    let inbound = format!(
-        "[inbound]\naction = \"{action}\"\nallow = [\"{CALLER}\"]\ntoken_file = \"{}\"\n{rest}",
-        token.display()
-    );
-    let device = Device::start_as(&installed.with(&inbound), folder.into(), |setup| {
+    let installed = Installed::plain(service.handle.base_url());
+    let installed = installed
+        .called(&folder, &listen, action, CALLER)
+        .with(rest);
+    let device = Device::start_as(&installed, folder.into(), |setup| {
         setup.call.chime_for = ms(800);
     });
     (service, device)

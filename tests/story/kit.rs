@@ -47,6 +47,10 @@ use crate::sound;
 
 /// The number on the button: a fictitious one.
 pub(crate) const CALLEE: &str = "+15005550199";
+/// What the service signs calls to a device with.
+pub(crate) const SIGNING_KEY: &str = "whsec_c2VjcmV0";
+/// The last part of the path they come in by.
+pub(crate) const INBOUND_TOKEN: &str = "abcdefghijklmnopqrstuvwxyz012345";
 /// Longer than anything here takes: a story that waits so long has failed.
 pub(crate) const GUARD: Duration = Duration::from_secs(40);
 /// How long a finger stays on the button.
@@ -320,6 +324,25 @@ impl Installed {
     pub(crate) fn button(self, button: impl Into<String>) -> Self {
         let button = button.into();
         Self { button, ..self }
+    }
+
+    /// The same at `listen`, where `caller` and nobody else may call it: with
+    /// the signing key and the secret path of the stories.
+    pub(crate) fn called(self, folder: &Folder, listen: &str, action: &str, caller: &str) -> Self {
+        let key = folder.write("signing-key", SIGNING_KEY);
+        let token = folder.write("inbound-token", INBOUND_TOKEN);
+        let inbound = format!(
+            "[inbound]\naction = \"{action}\"\nallow = [\"{caller}\"]\ntoken_file = \"{}\"",
+            token.display()
+        );
+        Self {
+            ingress: format!(
+                "mode = \"public-url\"\npublic_url = \"ws://{listen}\"\nlisten = \"{listen}\""
+            ),
+            service: format!("signing_key_file = \"{}\"", key.display()),
+            ..self
+        }
+        .with(&inbound)
     }
 
     /// The same with more sections.

@@ -50,7 +50,7 @@ fn the_next_number_is_dialed_when_the_first_declines() {
     service.assert_no_call_is_up();
 }
 
-/// What the issue wants to know: from the end of one to the request of the next.
+/// Tells how long it takes from the end of one to the request of the next.
 #[test]
 fn the_next_number_waits_until_the_first_is_off_the_line() {
     let service = Service::start(service_with(Callee::absent(Answer::RingsOut(GUARD))));
