@@ -460,7 +460,7 @@ fn reason(ended: Ended) -> String {
         Ended::NoStream => "answered, but no media stream came",
         Ended::Unsupported => "the stream carried a kind of sound callbox does not take",
         Ended::Lost => "the media stream broke and did not come back",
-        Ended::Refused(why) => return format!("refused: {}", refusal(why)),
+        Ended::Refused(why) => return refusal(why),
         Ended::Limited(Limit::Calls) => "not placed: the device's calls of 24 hours are used up",
         Ended::Limited(Limit::Minutes) => {
             "not placed: the device's minutes of 24 hours are used up"

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use callbox::call::Phase;
-use callbox::edge::store::{Reconciled, Row};
+use callbox::edge::store::{Outcome, Reconciled, Row};
 use callbox::simulator::{self, Answer, Callee, Fault, Limits, Route};
 
 use crate::kit::{Device, Folder, Installed, Service, ms, service_with, talks};
@@ -25,6 +25,7 @@ fn refused(service: &Service, phase: Phase) -> Row {
 #[track_caller]
 fn says(record: &Row, status: u16, reason: &str) {
     assert_eq!(record.http_status, Some(status));
+    assert_eq!(record.outcome(), Outcome::Refused);
     assert_eq!(record.local_reason.as_deref(), Some(reason));
     assert!(record.http_error.is_some());
     assert_eq!((record.accepted_at, record.answered_at), (None, None));
@@ -34,7 +35,7 @@ fn says(record: &Row, status: u16, reason: &str) {
 fn a_carrier_that_does_not_dial_is_a_failed_call() {
     let service = Service::start(service_with(Callee::absent(Answer::DialFails)));
     let record = refused(&service, Phase::Failed);
-    says(&record, 502, "refused: the carrier did not dial");
+    says(&record, 502, "the carrier did not dial");
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn a_key_that_is_not_accepted_is_told_as_that() {
     let mut config = service_with(talks(1));
     config.keys.clear();
     let record = refused(&Service::start(config), Phase::Failed);
-    says(&record, 401, "refused: the API key was not accepted");
+    says(&record, 401, "the API key was not accepted");
 }
 
 #[test]
@@ -50,11 +51,7 @@ fn a_number_of_somebody_else_is_told_as_that() {
     let mut config = service_with(talks(1));
     config.numbers[0].organization = "somebody else".into();
     let record = refused(&Service::start(config), Phase::Failed);
-    says(
-        &record,
-        403,
-        "refused: from_number is another organization's",
-    );
+    says(&record, 403, "from_number is another organization's");
 }
 
 #[test]
@@ -62,7 +59,7 @@ fn a_number_that_is_switched_off_is_told_as_that() {
     let service = Service::start(service_with(talks(1)));
     assert!(service.handle.set_active(simulator::NUMBER_ID, false));
     let record = refused(&service, Phase::Failed);
-    says(&record, 400, "refused: from_number is not active");
+    says(&record, 400, "from_number is not active");
 }
 
 #[test]
@@ -82,7 +79,7 @@ fn a_used_up_day_is_kept_to_over_a_restart() {
     says(
         &record,
         429,
-        "refused: the organization's calls or minutes are used up",
+        "the organization's calls or minutes are used up",
     );
     device.wait_for(Phase::Idle);
     device.press();
@@ -120,7 +117,7 @@ fn a_service_out_of_reach_is_shown_before_and_after_a_press() {
     device.wait_for(Phase::Pressed);
     device.wait_for(Phase::Offline);
     let record = device.record();
-    let why = "refused: the service was not reached";
+    let why = "the service was not reached";
     assert_eq!(record.local_reason.as_deref(), Some(why));
     assert_eq!(record.http_status, None);
 }
