@@ -284,7 +284,9 @@ fn frames_of_text_in_a_call_of_sound_are_counted_and_harm_nothing() {
 #[test]
 fn sound_in_a_call_of_text_is_of_no_use_and_the_text_is_spoken() {
     let service = Service::start(service_with(talks(1)));
-    let mut device = start(&service, ALARM, "");
+    // It goes on until the key is pressed, however slow the machine is.
+    let alarm = ALARM.replace("repeat = 1", "repeat = 9\nconfirm = \"5\"");
+    let mut device = start(&service, &alarm, "");
     device.press();
     device.wait_for(Phase::Announcing);
     for n in 0..200 {
@@ -292,6 +294,7 @@ fn sound_in_a_call_of_text_is_of_no_use_and_the_text_is_spoken() {
     }
     send(&service, &transcript("\u{1b}"));
     device.wait_until("counted", |d| d.counter("media_unused") > 200);
+    assert!(service.handle.digit(&service.call().id, '5'));
     device.wait_for(Phase::Announced);
     assert_eq!(device.record().outcome(), Outcome::Announced);
     service.assert_no_call_is_up();
@@ -494,8 +497,8 @@ fn a_list_of_numbers_without_ours_is_a_refusal_that_names_it() {
     device.press();
     device.wait_for(Phase::Failed);
     let record = device.record();
-    let why = record.local_reason.unwrap();
-    assert!(why.starts_with("refused: "), "{why}");
+    assert_eq!(record.outcome(), Outcome::Refused);
+    assert!(record.local_reason.is_some());
     assert_eq!(service.handle.calls().len(), 0);
     assert_eq!(device.counter("unknown_outcomes"), 0);
 }
