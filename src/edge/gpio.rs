@@ -587,6 +587,11 @@ impl Error {
     pub fn next(&self) -> Next {
         match self.0 {
             Problem::NoChips | Problem::Busy { .. } | Problem::System(_) => Next::Retry,
+            // Early in a boot a chip's driver may not be there yet, nor the
+            // rule that gives its file to our group.
+            Problem::Denied(_) | Problem::NoSuchLine { .. } | Problem::NoSuchChip { .. } => {
+                Next::Retry
+            }
             Problem::Gone { .. } => Next::Reopen,
             _ => Next::GiveUp,
         }
