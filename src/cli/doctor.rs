@@ -14,10 +14,11 @@
 //!
 //! Exit code: 0 without a fault, else 1; warnings do not count.
 
+pub(super) mod board;
 mod device;
 mod network;
 mod panel;
-mod report;
+pub(super) mod report;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{ConfigPath, Failure, text};
-use crate::config::{Button, File, load};
+use crate::config::{Button, File, Machine, load};
 use crate::edge::clock::Stamp;
 use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
@@ -50,10 +51,11 @@ pub(super) struct Arguments {
 }
 
 /// What is looked at, in an order in which the first fault explains those behind it.
-const CHECKS: [(&str, Check); 17] = [
+const CHECKS: [(&str, Check); 19] = [
     ("config", config),
     ("daemon", daemon),
     ("control", device::control),
+    ("board", board::board),
     ("secrets", device::secrets),
     ("doors", panel::doors),
     ("service", network::service),
@@ -62,6 +64,7 @@ const CHECKS: [(&str, Check); 17] = [
     ("clock", network::clock),
     ("hours", panel::hours),
     ("cards", device::cards),
+    ("mixer", board::mixer),
     ("prompts", panel::prompts),
     ("lines", device::lines),
     ("ingress", network::ingress),
@@ -76,6 +79,8 @@ type Check = fn(&mut Patient) -> Vec<Finding>;
 struct Patient {
     path: PathBuf,
     file: File,
+    /// What is found here.
+    machine: Machine,
     /// The running daemon's status, or why there is none.
     daemon: Result<Value, NoAnswer>,
     /// What the service said when it was asked for the number's calls.
@@ -173,7 +178,9 @@ impl Show {
 }
 
 impl Patient {
-    fn new(path: &Path, file: File) -> Result<Self, Failure> {
+    fn new(path: &Path, mut file: File) -> Result<Self, Failure> {
+        let machine = Machine::here();
+        file.settle(&machine);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -182,6 +189,7 @@ impl Patient {
         Ok(Self {
             path: path.to_owned(),
             file,
+            machine,
             daemon,
             service,
             runtime,

@@ -4,6 +4,7 @@
 //! the person at the terminal, which is printed behind `callbox:`. Exit codes:
 //! 0 done, 1 it failed, 2 the arguments were wrong.
 
+mod board;
 pub mod calls;
 mod config;
 mod control;
@@ -69,6 +70,8 @@ enum Command {
     Config(config::Arguments),
     /// What the service does with calls to this device's number
     Service(service::Arguments),
+    /// What is known of boards and sound cards, and which of them this is
+    Board(board::Arguments),
     /// Try everything the configuration names, and say what to mend
     Doctor(doctor::Arguments),
 }
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
+        Command::Board(arguments) => board::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::audio::engine::Engine;
-use crate::config::{File, load};
+use crate::config::{File, Machine, load};
 use crate::daemon::{self, Face, Hardware, Lines, StartSound};
 use crate::edge::gpio::{self, ButtonLine, Buttons, LinePin, OutputLine};
 use crate::edge::panel_inputs::EdgeSource;
@@ -19,7 +19,11 @@ use crate::trace::Trace;
 use crate::units::ButtonId;
 
 pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
-    let file = load(config)?;
+    let mut file = load(config)?;
+    file.settle(&Machine::here());
+    if let Some(board) = file.settled.board {
+        tracing::info!("board: {}", board.title);
+    }
     let setup = file.setup()?;
     if let Err(denied) = realtime::lock_memory() {
         tracing::warn!("{denied}");
@@ -61,8 +65,8 @@ fn card(file: &File) -> StartSound {
     Box::new(move |config, ports, wake, trace| {
         dump_at_panic(Arc::clone(&trace));
         let card = alsa::open(&cards);
-        for (direction, fit) in card.fits() {
-            tracing::info!("{direction}: {fit}");
+        for (direction, name, fit) in card.fits() {
+            tracing::info!("{direction}: {name}, {fit}");
         }
         let engine = Engine::new(config, ports, card.microphone(), card.speaker());
         card.start(engine, wake, trace)

@@ -14,12 +14,14 @@
 //!
 //! Read at start, by `doctor` and by `config check`; not on any hot path.
 
+mod board;
 mod button;
 mod check;
 mod door;
 mod file;
 mod hours;
 mod parts;
+pub mod profile;
 mod secret;
 mod text;
 mod value;
@@ -29,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use check::Wrong;
 
+pub use board::{Board, Machine, Mixer, Settled, SoundChoice};
 pub use button::{Action, Button, Kind, Schedule, Target};
 pub use door::{BadCode, Code, Words};
 pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};

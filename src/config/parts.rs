@@ -1,10 +1,12 @@
 //! The file's values as the parts' own settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Weekday;
 
+use super::board::Mixer;
 use super::button::{Action, Kind};
 use super::door::Code;
 use super::file::{File, InboundAction, IngressMode};
@@ -23,6 +25,8 @@ use crate::wire::handshake::{SigningKey, Token};
 use crate::wire::rest::WsUrl;
 use crate::{audio, call, panel};
 
+/// Samples per second where neither the file nor the card says otherwise.
+const RATE: u32 = 48_000;
 /// Letters that a slow voice speaks in a second.
 const SPOKEN_PER_SECOND: u64 = 8;
 /// How a missing key is spoken of.
@@ -268,21 +272,24 @@ impl File {
     /// The sound cards.
     #[must_use]
     pub fn cards(&self) -> alsa::Config {
-        let side = |name: &str, channels: u32| {
+        let usual = alsa::Config::default();
+        let side = |name: &Option<String>, channels: Option<u32>| {
             let format = audio::engine::Format {
-                rate: self.sound.rate,
-                channels: channels as u16,
+                rate: self.sound.rate.unwrap_or(RATE),
+                channels: channels.unwrap_or(1) as u16,
             };
             Some(alsa::Side {
-                name: name.to_owned(),
+                name: name.clone().unwrap_or_else(|| "default".to_owned()),
                 format: Some(format),
             })
         };
         alsa::Config {
             microphone: side(&self.sound.microphone, self.sound.microphone_channels),
             speaker: side(&self.sound.speaker, self.sound.speaker_channels),
-            period: self.sound.period,
-            periods: self.sound.periods,
+            period: self.sound.period.unwrap_or(usual.period),
+            periods: self.sound.periods.unwrap_or(usual.periods),
+            kinds: Arc::clone(&self.settled.kinds),
+            set_mixer: self.board.mixer == Mixer::Set,
         }
     }
 
@@ -353,7 +360,7 @@ impl File {
         audio::Config {
             mic_gain_db: self.sound.microphone_gain,
             speaker_volume_db: self.sound.speaker_gain,
-            mic_channel: self.sound.microphone_channel,
+            mic_channel: self.sound.microphone_channel.unwrap_or_default(),
             tones: self.sound.tones,
             echo,
             ..audio::Config::default()

@@ -41,6 +41,12 @@ fn the_template_shows_the_true_defaults() {
         "quiet",
         "timezone",
         "folder",
+        // Without these the kind of sound card decides.
+        "rate",
+        "_channels",
+        "_channel",
+        "period_ms",
+        "periods",
     ];
     let full: String = TEMPLATE
         .lines()

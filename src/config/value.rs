@@ -13,6 +13,7 @@ use super::door::{Code, Words};
 use super::hours::{BadTime, TimeOfDay};
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
+use crate::edge::alsa::AUTO;
 use crate::edge::gpio::{Bias, LineSpec};
 use crate::panel::LampRole;
 use crate::units::{ByteOrder, Digit, E164};
@@ -206,6 +207,42 @@ where
     within::<MIN, MAX, D>(from).map(|n| Duration::from_millis(n.into()))
 }
 
+pub(super) fn some_within<'de, const MIN: u32, const MAX: u32, D>(
+    from: D,
+) -> Result<Option<u32>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    within::<MIN, MAX, D>(from).map(Some)
+}
+
+pub(super) fn some_ms<'de, const MIN: u32, const MAX: u32, D>(
+    from: D,
+) -> Result<Option<Duration>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    ms::<MIN, MAX, D>(from).map(Some)
+}
+
+pub(super) fn as_some_ms<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => as_ms(time, to),
+        None => to.serialize_none(),
+    }
+}
+
+/// An ALSA name; `auto` is what no name is.
+pub(super) fn card_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(from)?;
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err(D::Error::custom(
+            "an ALSA name may not be empty; `callbox doctor` lists them",
+        ));
+    }
+    Ok((name != AUTO).then_some(name))
+}
+
 /// Seconds in `MIN..=MAX`.
 pub(super) fn seconds<'de, const MIN: u32, const MAX: u32, D>(from: D) -> Result<Duration, D::Error>
 where
@@ -319,8 +356,20 @@ pub(super) fn channel<'de, D: Deserializer<'de>>(from: D) -> Result<MicChannel, 
     word(CHANNELS, from)
 }
 
-pub(super) fn as_channel<S: Serializer>(channel: &MicChannel, to: S) -> Result<S::Ok, S::Error> {
-    as_word(CHANNELS, channel, to)
+pub(super) fn some_channel<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<MicChannel>, D::Error> {
+    channel(from).map(Some)
+}
+
+pub(super) fn as_some_channel<S: Serializer>(
+    channel: &Option<MicChannel>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match channel {
+        Some(channel) => as_word(CHANNELS, channel, to),
+        None => to.serialize_none(),
+    }
 }
 
 pub(super) fn role<'de, D: Deserializer<'de>>(from: D) -> Result<LampRole, D::Error> {

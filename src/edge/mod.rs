@@ -1,6 +1,7 @@
 //! The system: everything that waits, reads, writes or tells the time.
 
 pub mod alsa;
+pub mod board;
 pub mod card;
 pub mod certificate;
 pub mod clock;

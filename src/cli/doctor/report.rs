@@ -13,7 +13,7 @@ const FIX: &str = "fix: ";
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::cli) enum Level {
     /// As it should be.
     Ok,
     /// Not looked at, and why.
@@ -47,33 +47,33 @@ impl Level {
 
 /// What a check has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) level: Level,
-    pub(super) what: String,
+pub(in crate::cli) struct Finding {
+    pub(in crate::cli) level: Level,
+    pub(in crate::cli) what: String,
     /// What to do; never missing from a warning or a fault.
-    pub(super) fix: Option<String>,
+    pub(in crate::cli) fix: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn ok(what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn ok(what: impl Into<String>) -> Self {
         Self::new(Level::Ok, what, None)
     }
 
-    pub(super) fn skip(what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn skip(what: impl Into<String>) -> Self {
         Self::new(Level::Skip, what, None)
     }
 
-    pub(super) fn warn(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::cli) fn warn(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(Level::Warn, what, Some(fix.into()))
     }
 
-    pub(super) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::cli) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(Level::Fault, what, Some(fix.into()))
     }
 
     /// From a message of another part, which says what is wrong and then what
     /// to do; `otherwise` is what to do when it does not.
-    pub(super) fn told(level: Level, message: &str, otherwise: &str) -> Self {
+    pub(in crate::cli) fn told(level: Level, message: &str, otherwise: &str) -> Self {
         let (what, fix) = split(message);
         Self::new(level, what, Some(small(fix.unwrap_or(otherwise))))
     }
@@ -114,24 +114,24 @@ fn small(sentence: &str) -> String {
 
 /// Everything found so far, check by check.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<(&'static str, Finding)>);
+pub(in crate::cli) struct Report(Vec<(&'static str, Finding)>);
 
 impl Report {
-    pub(super) fn add(&mut self, check: &'static str, findings: Vec<Finding>) {
+    pub(in crate::cli) fn add(&mut self, check: &'static str, findings: Vec<Finding>) {
         self.0
             .extend(findings.into_iter().map(|finding| (check, finding)));
     }
 
-    pub(super) fn count(&self, level: Level) -> usize {
+    pub(in crate::cli) fn count(&self, level: Level) -> usize {
         self.0.iter().filter(|(_, f)| f.level == level).count()
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::cli) fn is_well(&self) -> bool {
         self.count(Level::Fault) == 0
     }
 
     /// The last line: how it stands, and what comes next.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::cli) fn summary(&self) -> String {
         let several = |n: usize, what: &str| match n {
             0 => format!("no {what}s"),
             1 => format!("1 {what}"),
@@ -147,7 +147,7 @@ impl Report {
         format!("{}, {warnings}: {next}.", several(faults, "fault"))
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::cli) fn json(&self) -> Value {
         let finding = |(check, f): &(&str, Finding)| json!({ "check": check, "level": f.level.word().to_lowercase(), "what": f.what, "fix": f.fix });
         json!({
             "well": self.is_well(),
@@ -159,7 +159,7 @@ impl Report {
 }
 
 /// A finding as it stands in the terminal, its end of line included.
-pub(super) fn lines(check: &str, finding: &Finding, colours: bool) -> String {
+pub(in crate::cli) fn lines(check: &str, finding: &Finding, colours: bool) -> String {
     let word = finding.level.word();
     let level = format!("{word:>5}");
     let level = match colours {
