@@ -21,7 +21,7 @@ can_run() {
     fi
     grep -qs '^flags:.*F' "/proc/sys/fs/binfmt_misc/$qemu" \
         || fail "this kernel does not run programs of $arch" \
-            "apt-get install qemu-user-static binfmt-support, and: update-binfmts --enable $qemu"
+            "board/setup package, then: systemctl restart systemd-binfmt"
 }
 
 # unpack_root ARCH FOLDER: a small Debian of $suite, without callbox. Kept packed.
