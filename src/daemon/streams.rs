@@ -7,7 +7,7 @@ use crate::call::{Input, OpenedBy, Source};
 use crate::edge::ingress::{Accepted, Event as Door, RouteOf, Upgraded};
 use crate::edge::socket::{self as stream, End, Flow, What};
 use crate::edge::store::Party;
-use crate::panel::Show;
+use crate::panel::{Show, Trouble};
 use crate::trace::Counter;
 use crate::units::{AttemptId, CallId, Mode, SocketId};
 use crate::wire::handshake::Context;
@@ -263,7 +263,7 @@ impl Daemon {
             self.event("call", "the callee does not hear the visitor");
             self.trace.count(Counter::OneWayAudio);
             self.attempts.unheard(attempt);
-            self.media.show(Show::Fault);
+            self.media.show(Show::Trouble(Trouble::Other));
         } else if was_unheard && !unheard {
             tracing::info!("the callee hears the visitor again");
             self.media.show(face_of(self.shown, self.shown).0);
