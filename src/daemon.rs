@@ -33,6 +33,7 @@ mod status;
 mod streams;
 mod timeline;
 mod timetable;
+mod troubles;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -59,7 +60,7 @@ use crate::edge::rest::Rest;
 use crate::edge::socket::{self as stream, Hub};
 use crate::edge::store::{self, StoreHandle, Update};
 use crate::edge::zone::Zone;
-use crate::panel::{self, Show};
+use crate::panel::{self, Show, Trouble};
 use crate::trace::Trace;
 use crate::units::{AttemptId, ButtonId, E164, Mode, SocketId};
 use crate::wire::handshake::Token;
@@ -79,6 +80,8 @@ pub use setup::{
 use streams::{Live, Waiting};
 use timeline::Recorder;
 use timetable::Timetable;
+use troubles::Note;
+pub use troubles::trouble_of;
 
 /// REST answers that wait for the loop. A task waits when it is full.
 const ANSWERS: usize = 32;
@@ -199,6 +202,14 @@ struct Daemon {
     reconciling: bool,
     /// What the service last said against us, until it says nothing.
     complaint: String,
+    /// What its latest answer, or somebody else's in its place, means for the lamp.
+    said: Option<Trouble>,
+    /// For how long a side of the card has been missing.
+    missing_s: u32,
+    /// What `callbox card` found.
+    note: Note,
+    /// What the lamp shows of it all while nobody presses.
+    trouble: Option<Trouble>,
     health: Health,
     trace: Arc<Trace>,
     started: Instant,
@@ -334,6 +345,10 @@ impl Daemon {
             online: None,
             reconciling: false,
             complaint: String::new(),
+            said: None,
+            missing_s: 0,
+            note: Note::new(setup.note),
+            trouble: None,
             health: Health::new(started),
             trace,
             started,
@@ -528,7 +543,7 @@ impl Daemon {
         self.event("call", status::words(phase));
         let (show, tone) = face_of(phase, self.shown);
         self.shown = phase;
-        self.media.show(show);
+        self.media.show(self.with_trouble(show));
         // For the visitor it goes on ringing, without a break.
         if !(phase == Phase::Confirming && self.toned == tone) {
             self.engine.push(Command::Tone(tone));
@@ -559,6 +574,7 @@ impl Daemon {
     fn on_round(&mut self) {
         self.retry_held();
         self.look_at_the_clock();
+        self.look_for_trouble();
         // The watchdog is fed once the service manager knows of us.
         if self.ready {
             self.health

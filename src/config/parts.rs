@@ -78,6 +78,7 @@ impl File {
                 steps: self.sound.volume_steps as i8,
             },
             byte_order: self.sound.l16_byte_order,
+            note: None,
         })
     }
 

@@ -75,6 +75,8 @@ pub struct Setup {
     pub volume: Volume,
     /// Which byte of a sample comes first, where the service sends L16.
     pub byte_order: ByteOrder,
+    /// Where `callbox card` notes what it found wrong, for the lamp.
+    pub note: Option<PathBuf>,
 }
 
 /// What the device is plugged into: a real panel and card, or the demo's.
