@@ -144,6 +144,11 @@ fn nothing_typed_breaks_a_number() {
 }
 
 #[test]
+fn nothing_typed_breaks_wifi_txt() {
+    check("wifi", checks::wifi);
+}
+
+#[test]
 fn nothing_written_breaks_the_profiles() {
     check("profile", checks::profile);
 }

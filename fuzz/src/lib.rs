@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use callbox::audio::prompt::PROMPT_MAX;
 use callbox::config::profile::{self, Model};
-use callbox::config::{self, Machine};
+use callbox::config::{self, Machine, wifi};
 use callbox::edge::alsa::CardInfo;
 use callbox::edge::prompts;
 use callbox::edge::store::{BLOB_MAX, COLUMNS_MAX, Column, EVENTS_MAX, NumberFilter, Timeline};
@@ -330,6 +330,42 @@ pub fn config(bytes: &[u8]) {
     }
 }
 
+/// The Wi-Fi networks on a card.
+pub fn wifi(bytes: &[u8]) {
+    let Ok(text) = config::plain_text(bytes) else {
+        return;
+    };
+    let read = wifi::parse(&text);
+    assert!(read.networks.len() <= wifi::NETWORKS_MAX);
+    let lines = 1 + text.matches(['\n', '\r']).count();
+    for network in &read.networks {
+        assert!((1..=32).contains(&network.ssid.len()));
+    }
+    for wrong in &read.wrongs {
+        assert!((1..=lines).contains(&wrong.line), "{wrong:?}");
+        assert!(!wrong.what.contains(char::is_control), "{wrong:?}");
+    }
+    let blotted = wifi::blot(bytes, &read);
+    assert_eq!(blotted.len(), bytes.len(), "nothing is moved on the card");
+    let text = config::plain_text(&blotted).expect("as good a text as before");
+    let again = wifi::parse(&text);
+    if !read.wrongs.is_empty() {
+        return;
+    }
+    assert!(!again.has_secrets(), "all of them were taken: {text:?}");
+    // The hash is slow by design.
+    if bytes.len() % 8 == 0 {
+        let (kept, _) = read.keep(&wifi::Kept::default());
+        assert_eq!(again.keep(&kept).0, kept, "the next boot knows the same");
+        let file = kept.supplicant();
+        assert_eq!(
+            file.matches("network={").count(),
+            file.matches("}\n").count()
+        );
+        assert!(!file.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
+    }
+}
+
 /// A board with a card, for a configuration to be settled on.
 fn pi() -> Machine {
     Machine {
@@ -348,7 +384,10 @@ fn pi() -> Machine {
 pub fn profile(bytes: &[u8]) {
     if let Some(model) = Model::read(bytes) {
         let words = model.to_string();
-        assert!(!words.contains(char::is_control), "one safe line: {words:?}");
+        assert!(
+            !words.contains(char::is_control),
+            "one safe line: {words:?}"
+        );
         let board = profile::Board::of_model(&model);
         assert!(board.is_none() || words.starts_with("Raspberry Pi"));
     }

@@ -21,10 +21,12 @@ mod door;
 mod file;
 mod hours;
 mod parts;
+mod plain;
 pub mod profile;
 mod secret;
 mod text;
 mod value;
+pub mod wifi;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode
 pub use file::{Clock, Door, Lamp, Panel, Place, Prompts, Service, Sound, Store};
 pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};
 pub use parts::NO_SIGNING_KEY;
+pub use plain::{NotText, Wide, plain_text};
 pub use text::{BadText, Facts, Text};
 
 /// Where the configuration is unless the command line says otherwise.
@@ -47,7 +50,7 @@ pub const DEFAULT_PATH: &str = "/etc/callbox/callbox.toml";
 pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// Larger files are refused unread: 64 KiB.
-const SIZE_MAX: u64 = 64 * 1024;
+pub const SIZE_MAX: u64 = 64 * 1024;
 
 /// Reads and checks the file at `path`.
 ///
@@ -70,19 +73,22 @@ pub fn load(path: &Path) -> Result<File, Fault> {
         )));
     }
     let bytes = std::fs::read(path).map_err(|e| fault(unreadable(path, &e)))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        let at = Some(At {
-            line,
+    parse_bytes(path, &bytes)
+}
+
+/// Checks `bytes`, in whatever encoding a PC's editor saved them, as if they
+/// had been read from `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<File, Fault> {
+    let text = plain_text(bytes).map_err(|not| Fault {
+        path: path.to_owned(),
+        at: Some(At {
+            line: not.line,
             key: String::new(),
-        });
-        Fault {
-            at,
-            ..fault("this is not UTF-8 text; save the file as UTF-8".to_owned())
-        }
+        }),
+        what: not.to_string(),
     })?;
     parse(path, &text)
 }
