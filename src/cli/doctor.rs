@@ -16,6 +16,7 @@
 
 pub(super) mod board;
 mod device;
+pub(super) mod links;
 mod network;
 mod panel;
 pub(super) mod report;
@@ -51,13 +52,14 @@ pub(super) struct Arguments {
 }
 
 /// What is looked at, in an order in which the first fault explains those behind it.
-const CHECKS: [(&str, Check); 19] = [
+const CHECKS: [(&str, Check); 20] = [
     ("config", config),
     ("daemon", daemon),
     ("control", device::control),
     ("board", board::board),
     ("secrets", device::secrets),
     ("doors", panel::doors),
+    ("network", links::network),
     ("service", network::service),
     ("number", network::number),
     ("inbound", network::inbound),

@@ -10,6 +10,7 @@ use super::report::{Finding, Level};
 use super::{Patient, Service};
 use crate::cli::text::span;
 use crate::config::{File, InboundAction, IngressMode, NO_SIGNING_KEY};
+use crate::daemon::trouble_of;
 use crate::edge::certificate::{self, Unfit};
 use crate::edge::clock::Stamp;
 use crate::edge::control::ask;
@@ -61,7 +62,7 @@ pub(super) fn service(patient: &mut Patient) -> Vec<Finding> {
                 _ => Level::Fault,
             };
             let fix = "try again in a minute";
-            Finding::told(level, &format!("{host}: {error}"), fix)
+            Finding::told(level, &format!("{host}: {error}"), fix).shown_as(trouble_of(error))
         }
     }]
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::text::write_wrapped;
+use crate::panel::Trouble;
 
 /// Where the text begins, behind the level and the check's name.
 const TEXT: usize = 19;
@@ -52,6 +53,8 @@ pub(in crate::cli) struct Finding {
     pub(in crate::cli) what: String,
     /// What to do; never missing from a warning or a fault.
     pub(in crate::cli) fix: Option<String>,
+    /// What the lamp flashes of a fault, where that is not what its check says.
+    pub(in crate::cli) lamp: Option<Option<Trouble>>,
 }
 
 impl Finding {
@@ -83,7 +86,28 @@ impl Finding {
             level,
             what: what.into(),
             fix,
+            lamp: None,
         }
+    }
+
+    /// A fault that the lamp shows as `trouble`, or as none of its own.
+    pub(super) fn shown_as(self, trouble: Option<Trouble>) -> Self {
+        let lamp = Some(trouble);
+        Self { lamp, ..self }
+    }
+
+    fn lamp(&self, check: &str) -> Option<Trouble> {
+        let usual = || match check {
+            "config" | "doors" | "prompts" | "hours" => Trouble::Config,
+            "secrets" | "number" => Trouble::Key,
+            "network" => Trouble::Network,
+            "clock" => Trouble::Blocked,
+            "cards" | "mixer" => Trouble::Sound,
+            "ingress" | "round trip" => Trouble::WayIn,
+            _ => Trouble::Other,
+        };
+        let fault = self.level == Level::Fault;
+        fault.then(|| self.lamp.unwrap_or_else(|| Some(usual())))?
     }
 }
 
@@ -148,7 +172,15 @@ impl Report {
     }
 
     pub(in crate::cli) fn json(&self) -> Value {
-        let finding = |(check, f): &(&str, Finding)| json!({ "check": check, "level": f.level.word().to_lowercase(), "what": f.what, "fix": f.fix });
+        let finding = |(check, f): &(&str, Finding)| {
+            json!({
+                "check": check,
+                "level": f.level.word().to_lowercase(),
+                "what": f.what,
+                "fix": f.fix,
+                "lamp": f.lamp(check).map(Trouble::name),
+            })
+        };
         json!({
             "well": self.is_well(),
             "faults": self.count(Level::Fault),
@@ -250,5 +282,9 @@ mod tests {
         let json = report.json();
         assert_eq!(json["findings"][2]["level"], "fault");
         assert_eq!(json["findings"][2]["fix"], "b");
+        assert_eq!(json["findings"][2]["lamp"], "sound");
+        assert!(json["findings"][1]["lamp"].is_null(), "no fault, no lamp");
+        let unreached = Finding::fault("a", "b").shown_as(None);
+        assert_eq!(unreached.lamp("service"), None);
     }
 }
