@@ -6,6 +6,7 @@
 
 mod board;
 pub mod calls;
+mod card;
 mod config;
 mod control;
 mod demo;
@@ -68,6 +69,8 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
+    /// The part of a card image that any PC can edit: take it in, report on it
+    Card(card::Arguments),
     /// What the service does with calls to this device's number
     Service(service::Arguments),
     /// What is known of boards and sound cards, and which of them this is
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => control::status(&arguments),
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Card(arguments) => card::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
         Command::Board(arguments) => board::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
