@@ -34,6 +34,7 @@ mod streams;
 mod timeline;
 mod timetable;
 mod troubles;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -82,6 +83,7 @@ use timeline::Recorder;
 use timetable::Timetable;
 use troubles::Note;
 pub use troubles::trouble_of;
+pub use waiting::wait_for;
 
 /// REST answers that wait for the loop. A task waits when it is full.
 const ANSWERS: usize = 32;

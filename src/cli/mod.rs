@@ -54,7 +54,7 @@ struct ConfigPath {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Be the intercom: what the service manager starts
-    Run(ConfigPath),
+    Run(run::Arguments),
     /// Make a whole call on this machine: no hardware, no account
     Demo(demo::Arguments),
     /// Be the telephone service, for tests and for trying things out
@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     };
     log::start(arguments.log.unwrap_or(usual));
     let done = match arguments.command {
-        Command::Run(at) => run::run(&at.config),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Call(arguments) => control::call(&arguments),

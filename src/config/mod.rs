@@ -33,6 +33,9 @@ use std::path::{Path, PathBuf};
 
 use check::Wrong;
 
+use crate::edge::gpio::OutputLine;
+use crate::panel::LampRole;
+
 pub use board::{Board, Machine, Mixer, Settled, SoundChoice};
 pub use button::{Action, Button, Kind, Schedule, Target};
 pub use door::{BadCode, Code, Words};
@@ -118,6 +121,39 @@ fn plain(error: &toml::de::Error) -> &str {
         }
         said => said,
     }
+}
+
+/// The lines of the lamps in a file that may be broken elsewhere. Where none
+/// can be read it is the line the template gives to the lamp, unless the file
+/// names that line for something else.
+#[must_use]
+pub fn lamp_lines_at(path: &Path) -> Vec<(LampRole, OutputLine)> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = plain_text(&bytes[..bytes.len().min(SIZE_MAX as usize)]).unwrap_or_default();
+    let lamps = lamps_in(&text);
+    let usual = "line = \"GPIO27\"";
+    let is_free = !text.contains("GPIO27") && parse(path, &text).is_err();
+    let usual = toml::from_str(usual).ok().filter(|_| is_free);
+    let used = lamps.is_empty().then_some(usual).flatten();
+    let lamps = lamps.into_iter().chain(used);
+    lamps.map(|lamp| (lamp.role, lamp.output())).collect()
+}
+
+/// The `[[lamp]]` sections that are whole by themselves.
+fn lamps_in(text: &str) -> Vec<Lamp> {
+    let mut lamps = Vec::new();
+    let mut section: Option<String> = None;
+    for line in text.lines().chain(["[end]"]) {
+        if let Some(header) = header(line) {
+            let read = section.take().map(|text| toml::from_str(&text));
+            lamps.extend(read.and_then(Result::ok));
+            section = (header == "[[lamp]]").then(String::new);
+        } else if let Some(section) = &mut section {
+            section.push_str(line);
+            section.push('\n');
+        }
+    }
+    lamps
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

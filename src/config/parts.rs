@@ -311,12 +311,8 @@ impl File {
     /// The lines of the lamps, and what each shows.
     #[must_use]
     pub fn lamp_lines(&self) -> Vec<(LampRole, OutputLine)> {
-        let line = |lamp: &super::Lamp| OutputLine {
-            line: lamp.line.clone(),
-            active_low: lamp.active_low,
-        };
         let lamps = self.lamps.iter();
-        lamps.map(|lamp| (lamp.role, line(lamp))).collect()
+        lamps.map(|lamp| (lamp.role, lamp.output())).collect()
     }
 
     /// The lines of the doors' relays.
@@ -398,6 +394,16 @@ impl File {
             buttons: self.buttons.iter().map(button).collect(),
             relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
+        }
+    }
+}
+
+impl super::Lamp {
+    /// Its line.
+    pub(super) fn output(&self) -> OutputLine {
+        OutputLine {
+            line: self.line.clone(),
+            active_low: self.active_low,
         }
     }
 }

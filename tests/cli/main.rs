@@ -6,3 +6,4 @@ mod doctor;
 mod messages;
 mod service;
 mod support;
+mod waiting;
