@@ -14,6 +14,7 @@ pub mod rest;
 pub mod round_trip;
 pub mod socket;
 pub mod store;
+pub mod tunnel;
 pub mod virtual_card;
 pub mod virtual_panel;
 pub mod zone;

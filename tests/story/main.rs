@@ -16,6 +16,9 @@ mod process;
 mod refused;
 mod sound;
 mod streams;
+mod tunnels;
 mod unknown;
+#[cfg(feature = "tunnel")]
+mod vendor;
 mod ways_in;
 mod words;
