@@ -39,6 +39,8 @@
 //!  control   ordinary     daemon's loop, REST, TLS handshakes, control socket
 //!    │ channel
 //!  store     ordinary     SQLite
+//!  tunnel    ordinary     keeps a tunnel up, where [ingress] names one; the
+//!                         service's own passes the sound on a raised thread
 //! ```
 //!
 //! A TLS handshake or a slow disk never delays a packet; the audio thread

@@ -20,6 +20,7 @@ pub(super) mod links;
 mod network;
 mod panel;
 pub(super) mod report;
+mod tunnel;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,9 @@ use crate::edge::clock::Stamp;
 use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
 use crate::edge::rest::Rest;
+use crate::edge::tunnel::Tunnel;
 use crate::wire::control::Request;
-use crate::wire::rest::{ApiError, Number, Pair};
+use crate::wire::rest::{ApiError, Number, Pair, WsUrl};
 
 use report::{Finding, Level, Report};
 
@@ -52,7 +54,7 @@ pub(super) struct Arguments {
 }
 
 /// What is looked at, in an order in which the first fault explains those behind it.
-const CHECKS: [(&str, Check); 20] = [
+const CHECKS: [(&str, Check); 21] = [
     ("config", config),
     ("daemon", daemon),
     ("control", device::control),
@@ -70,6 +72,7 @@ const CHECKS: [(&str, Check); 20] = [
     ("prompts", panel::prompts),
     ("lines", device::lines),
     ("ingress", network::ingress),
+    ("tunnel", tunnel::tunnel),
     ("round trip", network::round_trip),
     ("records", device::records),
     ("rights", device::rights),
@@ -90,6 +93,8 @@ struct Patient {
     runtime: Runtime,
     /// The ingress opened in the daemon's place, for the round trip.
     door: Option<Routes>,
+    /// The tunnel started in the daemon's place, for the same.
+    tunnel: Option<Tunnel>,
 }
 
 /// What the service said.
@@ -116,6 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             for (name, check) in CHECKS {
                 show.add(name, check(&mut patient));
             }
+            tunnel::end(&mut patient);
             // A name server that is still waited for must not keep us.
             patient.runtime.shutdown_background();
         }
@@ -196,7 +202,14 @@ impl Patient {
             service,
             runtime,
             door: None,
+            tunnel: None,
         })
+    }
+
+    /// Where the service reaches the device, as far as it is known.
+    fn public_url(&self) -> Option<WsUrl> {
+        let told = self.tunnel.as_ref().and_then(|t| t.status().public_url);
+        told.or_else(|| self.file.public_url())
     }
 
     fn runs(&self) -> bool {

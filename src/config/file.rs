@@ -15,9 +15,9 @@ use super::door::{Code, Words};
 use super::hours::Hours;
 use super::value::{
     as_base, as_line, as_ms, as_order, as_role, as_seconds, as_some_channel, as_some_id,
-    as_some_ms, as_some_text, as_style, as_zone, base, card_name, code, decibels, line, ms, number,
-    numbers, order, path, role, seconds, some_channel, some_id, some_ms, some_path, some_text,
-    some_within, style, whole_number, whole_numbers, within, words, ws_url, zone,
+    as_some_ms, as_some_text, as_style, as_zone, base, card_name, code, command, decibels, line,
+    ms, number, numbers, order, path, role, seconds, some_channel, some_id, some_ms, some_path,
+    some_text, some_within, some_ws_url, style, whole_number, whole_numbers, within, words, zone,
 };
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
@@ -115,9 +115,10 @@ pub struct Service {
 pub struct Ingress {
     /// Who ends TLS.
     pub mode: IngressMode,
-    /// The `wss://` address the service dials, without a path of ours.
-    #[serde(deserialize_with = "ws_url")]
-    pub public_url: WsUrl,
+    /// The `wss://` address the service dials, without a path of ours. `None`
+    /// where the service's own tunnel tells.
+    #[serde(default, deserialize_with = "some_ws_url")]
+    pub public_url: Option<WsUrl>,
     /// Where this device listens.
     #[serde(default = "listen")]
     pub listen: SocketAddr,
@@ -127,16 +128,46 @@ pub struct Ingress {
     /// Its private key in PEM, for `tls`.
     #[serde(default, deserialize_with = "some_path")]
     pub private_key: Option<PathBuf>,
+    /// The program that keeps a tunnel up, and its arguments, for `command`.
+    #[serde(default, deserialize_with = "command")]
+    pub command: Vec<String>,
+    /// The name of the service's own tunnel, for `inkbox`. `None`: the only
+    /// one of the API key.
+    #[serde(default)]
+    pub tunnel: Option<String>,
 }
 
-/// Who ends TLS.
+/// How the service gets to this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IngressMode {
-    /// A proxy or tunnel of the installer's, which forwards to `listen`.
+    /// By a proxy or tunnel of the installer's, which forwards to `listen`.
     PublicUrl,
-    /// This device, with its own certificate.
+    /// Straight to this device, with its own certificate.
     Tls,
+    /// By a tunnel program that callbox starts and keeps up.
+    Command,
+    /// By the service's own tunnel.
+    Inkbox,
+}
+
+impl IngressMode {
+    /// The word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::PublicUrl => "public-url",
+            Self::Tls => "tls",
+            Self::Command => "command",
+            Self::Inkbox => "inkbox",
+        }
+    }
+
+    /// Whether a tunnel is callbox's own affair.
+    #[must_use]
+    pub fn has_tunnel(self) -> bool {
+        matches!(self, Self::Command | Self::Inkbox)
+    }
 }
 
 /// `[panel]`

@@ -18,7 +18,7 @@ use crate::daemon::{
 };
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::zone::Zone;
-use crate::edge::{alsa, ingress, prompts, rest, store};
+use crate::edge::{alsa, ingress, prompts, rest, store, tunnel};
 use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::{SigningKey, Token};
@@ -47,9 +47,10 @@ impl File {
         Ok(Setup {
             buttons: self.buttons.iter().map(|b| self.button(b)).collect(),
             from: self.service.from_number.clone(),
-            public_url: self.ingress.public_url.clone(),
+            public_url: self.public_url(),
             rest: self.rest()?,
             ingress: self.ingress()?,
+            tunnel: self.tunnel()?,
             call: self.call()?,
             audio: audio::Config {
                 prompts: self.prompts()?,
@@ -194,9 +195,11 @@ impl File {
     /// The secret address on which calls to the device come in.
     ///
     /// # Errors
-    /// The public URL is too long for it.
+    /// The public URL is not known yet, or too long for it.
     pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
-        let url = self.ingress.public_url.as_str().to_owned() + &token.inbound_path();
+        let unknown = "[ingress]: the tunnel's address is not known before it was up once; start \
+                       callbox, then try again";
+        let url = self.public_url().ok_or(unknown)?.as_str().to_owned() + &token.inbound_path();
         WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 
@@ -261,6 +264,61 @@ impl File {
             mode,
             signing_key,
         })
+    }
+
+    /// The address the service dials: the configuration's, or the one that the
+    /// service's own tunnel had when it was last up. `None` before its first time.
+    #[must_use]
+    pub fn public_url(&self) -> Option<WsUrl> {
+        let said = self.ingress.public_url.clone();
+        #[cfg(feature = "tunnel")]
+        let said = said.or_else(|| tunnel::vendor::kept_url(&self.tunnel_folder()));
+        said
+    }
+
+    /// The tunnel that callbox keeps up; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`rest`](Self::rest): the service's own tunnel needs the key.
+    pub fn tunnel(&self) -> Result<Option<tunnel::Config>, String> {
+        let carrier = match self.ingress.mode {
+            IngressMode::PublicUrl | IngressMode::Tls => return Ok(None),
+            IngressMode::Command => tunnel::Carrier::Program(self.ingress.command.clone()),
+            #[cfg(feature = "tunnel")]
+            IngressMode::Inkbox => tunnel::Carrier::Vendor(self.vendor()?),
+            // Refused by the check.
+            #[cfg(not(feature = "tunnel"))]
+            IngressMode::Inkbox => return Ok(None),
+        };
+        Ok(Some(tunnel::Config {
+            carrier,
+            public_url: self.public_url(),
+            extra_ca: self.service.ca_file.clone(),
+            timing: tunnel::Timing::default(),
+        }))
+    }
+
+    /// Which of the service's tunnels it is.
+    ///
+    /// # Errors
+    /// As [`rest`](Self::rest).
+    #[cfg(feature = "tunnel")]
+    pub fn vendor(&self) -> Result<tunnel::vendor::Config, String> {
+        let base = self.service.base_url.as_str();
+        // Scheme and authority: the crate knows the paths.
+        let origin: Vec<&str> = base.splitn(4, '/').take(3).collect();
+        Ok(tunnel::vendor::Config {
+            origin: origin.join("/"),
+            api_key: self.rest()?.api_key,
+            name: self.ingress.tunnel.clone(),
+            folder: self.tunnel_folder(),
+        })
+    }
+
+    /// Where the tunnel keeps its certificate and its address.
+    #[cfg(feature = "tunnel")]
+    fn tunnel_folder(&self) -> PathBuf {
+        self.store.path.with_file_name("tunnel")
     }
 
     /// The record.

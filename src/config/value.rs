@@ -167,9 +167,25 @@ pub(super) fn base<'de, D: Deserializer<'de>>(from: D) -> Result<BaseUrl, D::Err
 }
 
 /// Without a slash at the end: each attempt's path is put behind it.
-pub(super) fn ws_url<'de, D: Deserializer<'de>>(from: D) -> Result<WsUrl, D::Error> {
+pub(super) fn some_ws_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WsUrl>, D::Error> {
     let text = String::deserialize(from)?;
-    WsUrl::parse(text.trim_end_matches('/')).map_err(D::Error::custom)
+    let url = WsUrl::parse(text.trim_end_matches('/'));
+    url.map(Some).map_err(D::Error::custom)
+}
+
+/// A program and its arguments. One text is refused: who would take it apart?
+pub(super) fn command<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let value = toml::Value::deserialize(from)?;
+    let text = |word: &toml::Value| word.as_str().map(str::to_owned);
+    let words = value
+        .as_array()
+        .and_then(|all| all.iter().map(text).collect());
+    words.ok_or_else(|| {
+        D::Error::custom(
+            "no shell takes it apart: write the program and each of its words in quotes, in a \
+             list, like [\"ssh\", \"-N\", \"relay.example.org\"]",
+        )
+    })
 }
 
 /// A path; empty is refused, for it would be the working directory.

@@ -35,6 +35,8 @@ pub(super) struct Live {
     mode: Mode,
     /// Seconds for which nothing of the visitor has gone out on it.
     unheard_s: u32,
+    /// Seconds for which nothing has come in on it.
+    pub(super) silent_s: u32,
 }
 
 // What comes in.
@@ -247,6 +249,11 @@ impl Daemon {
         let Some(live) = self.live.as_mut().filter(|live| live.socket == socket) else {
             return;
         };
+        live.silent_s = if flow.received > 0 {
+            0
+        } else {
+            live.silent_s + 1
+        };
         if !live.mode.sends_sound() {
             return;
         }
@@ -310,6 +317,7 @@ impl Daemon {
                 attempt,
                 mode,
                 unheard_s: 0,
+                silent_s: 0,
             });
         } else {
             tracing::error!("the media runtime takes no stream");

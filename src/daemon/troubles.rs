@@ -3,6 +3,7 @@
 //! ```text
 //!  answers of the service ─▶ online, said ─┐
 //!  the card's sides ───────▶ present ──────┼─▶ first() ─▶ Show::Trouble
+//!  the tunnel ─────────────▶ cut off ──────┤
 //!  RUN/fault, by `callbox card` ─▶ noted ──┘
 //! ```
 //!
@@ -68,6 +69,8 @@ struct Seen {
     /// What the service's latest answer means, or that of somebody else.
     said: Option<Trouble>,
     sound: bool,
+    /// The tunnel cannot be kept up.
+    cut_off: bool,
 }
 
 /// Of all there is, what is to be mended first.
@@ -82,7 +85,11 @@ fn first(seen: Seen) -> Option<Trouble> {
         Trouble::Config | Trouble::Other => true,
     });
     let sound = (!seen.sound).then_some(Trouble::Sound);
-    [noted, seen.said, sound].into_iter().flatten().min()
+    let way_in = seen.cut_off.then_some(Trouble::WayIn);
+    [noted, seen.said, sound, way_in]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// What an answer that was none means for whoever looks at the lamp; `None`
@@ -120,6 +127,7 @@ impl Daemon {
             online: self.online,
             said: self.said,
             sound: self.missing_s < MISSING_FOR,
+            cut_off: self.cut_off,
         };
         let trouble = first(seen);
         if std::mem::replace(&mut self.trouble, trouble) == trouble {
@@ -158,6 +166,7 @@ mod tests {
             online: Some(true),
             said: None,
             sound: true,
+            cut_off: false,
         };
         let offline = Seen {
             online: Some(false),
@@ -173,6 +182,10 @@ mod tests {
         };
         let deaf = |seen| Seen {
             sound: false,
+            ..seen
+        };
+        let cut_off = |seen| Seen {
+            cut_off: true,
             ..seen
         };
         let unasked = Seen {
@@ -200,6 +213,8 @@ mod tests {
             (deaf(said(Key, well)), Some(Key)),
             (noted(Sound, well), None),
             (noted(WayIn, deaf(well)), Some(Sound)),
+            (cut_off(well), Some(WayIn)),
+            (cut_off(noted(Wifi, offline)), Some(Wifi)),
         ];
         for (seen, want) in cases {
             assert_eq!(first(seen), want, "{seen:?}");

@@ -16,6 +16,7 @@ pub mod rest;
 pub mod round_trip;
 pub mod socket;
 pub mod store;
+pub mod tunnel;
 pub mod virtual_card;
 pub mod virtual_panel;
 pub mod volume;

@@ -17,7 +17,10 @@ mod lists;
 mod process;
 mod refused;
 mod streams;
+mod tunnels;
 mod unknown;
+#[cfg(feature = "tunnel")]
+mod vendor;
 mod ways_in;
 mod words;
 
