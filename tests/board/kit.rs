@@ -262,6 +262,14 @@ impl Installed {
     }
 }
 
+/// What became of a waveform.
+pub(crate) struct Played {
+    /// When its first edge was, by the guest's wall clock.
+    pub(crate) first: Duration,
+    /// How late its latest edge was.
+    pub(crate) latest: Duration,
+}
+
 /// A record, as `callbox calls export` has it.
 pub(crate) type Record = serde_json::Map<String, Value>;
 
@@ -370,19 +378,21 @@ impl<'b> Device<'b> {
     }
 
     pub(crate) fn press_for(&self, held: Duration) -> Duration {
-        self.play(&[held.as_micros() as u64]).0
+        self.play(&[held.as_micros() as u64]).first
     }
 
-    /// Plays a waveform on the button's line: when its first edge was, and its
-    /// last, by the guest's wall clock.
-    pub(crate) fn play(&self, wave: &[u64]) -> (Duration, Duration) {
+    /// Plays a waveform on the button's line.
+    pub(crate) fn play(&self, wave: &[u64]) -> Played {
         let times: Vec<String> = wave.iter().map(u64::to_string).collect();
         fs::write(self.folder.join("wave"), times.join(" ")).unwrap();
         let play = format!("chrt -f 50 line play {BUTTON} <{}/wave", self.guest);
         let said = self.board.must(&play);
-        let mut at = said.split_whitespace().map(|us| us.parse().unwrap());
-        let mut at = || Duration::from_micros(at.next().expect("two times"));
-        (at(), at())
+        let times = said.split_whitespace().map(|us| us.parse().unwrap());
+        let times: Vec<_> = times.map(Duration::from_micros).collect();
+        let [first, _, latest] = times[..] else {
+            panic!("line play says {said:?}")
+        };
+        Played { first, latest }
     }
 
     /// Waits until the log has a line with `words`, after those waited for.
