@@ -137,23 +137,39 @@ impl Board {
         }
     }
 
-    /// The guest's monotonic clock, in seconds, at a moment of ours, and how
-    /// far off that may be.
-    pub(crate) fn clock(&self) -> (f64, Instant, Duration) {
+    /// Compares the guest's monotonic clock with ours.
+    pub(crate) fn clock(&self) -> Clock {
         let ask = |_| {
             let asked = Instant::now();
             let said = self.must("head -n 3 /proc/timer_list");
-            let took = asked.elapsed();
+            let off = asked.elapsed() / 2;
             let now = said.rsplit("now at ").next().expect("a last line");
             let now = now.split_whitespace().next().expect("nanoseconds");
-            (
-                now.parse::<f64>().expect("a number") / 1e9,
-                asked + took / 2,
-                took / 2,
-            )
+            Clock {
+                guest: now.parse::<f64>().expect("a number") / 1e9,
+                ours: asked + off,
+                off,
+            }
         };
-        let best = (0..8).map(ask).min_by_key(|(_, _, off)| *off);
+        let best = (0..8).map(ask).min_by_key(|clock| clock.off);
         best.expect("asked more than once")
+    }
+}
+
+/// The guest's monotonic clock, in seconds, at a moment of ours.
+pub(crate) struct Clock {
+    guest: f64,
+    ours: Instant,
+    /// How far off that may be.
+    pub(crate) off: Duration,
+}
+
+impl Clock {
+    /// What the guest's clock showed at `at`.
+    pub(crate) fn there(&self, at: Instant) -> f64 {
+        let before = self.ours.saturating_duration_since(at).as_secs_f64();
+        let after = at.saturating_duration_since(self.ours).as_secs_f64();
+        self.guest - before + after
     }
 }
 
