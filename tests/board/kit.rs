@@ -137,23 +137,39 @@ impl Board {
         }
     }
 
-    /// The guest's monotonic clock, in seconds, at a moment of ours, and how
-    /// far off that may be.
-    pub(crate) fn clock(&self) -> (f64, Instant, Duration) {
+    /// Compares the guest's monotonic clock with ours.
+    pub(crate) fn clock(&self) -> Clock {
         let ask = |_| {
             let asked = Instant::now();
             let said = self.must("head -n 3 /proc/timer_list");
-            let took = asked.elapsed();
+            let off = asked.elapsed() / 2;
             let now = said.rsplit("now at ").next().expect("a last line");
             let now = now.split_whitespace().next().expect("nanoseconds");
-            (
-                now.parse::<f64>().expect("a number") / 1e9,
-                asked + took / 2,
-                took / 2,
-            )
+            Clock {
+                guest: now.parse::<f64>().expect("a number") / 1e9,
+                ours: asked + off,
+                off,
+            }
         };
-        let best = (0..8).map(ask).min_by_key(|(_, _, off)| *off);
+        let best = (0..8).map(ask).min_by_key(|clock| clock.off);
         best.expect("asked more than once")
+    }
+}
+
+/// The guest's monotonic clock, in seconds, at a moment of ours.
+pub(crate) struct Clock {
+    guest: f64,
+    ours: Instant,
+    /// How far off that may be.
+    pub(crate) off: Duration,
+}
+
+impl Clock {
+    /// What the guest's clock showed at `at`.
+    pub(crate) fn there(&self, at: Instant) -> f64 {
+        let before = self.ours.saturating_duration_since(at).as_secs_f64();
+        let after = at.saturating_duration_since(self.ours).as_secs_f64();
+        self.guest - before + after
     }
 }
 
@@ -260,6 +276,14 @@ impl Installed {
         );
         text.replace("@/", &format!("{guest}/"))
     }
+}
+
+/// What became of a waveform.
+pub(crate) struct Played {
+    /// When its first edge was, by the guest's wall clock.
+    pub(crate) first: Duration,
+    /// How late its latest edge was.
+    pub(crate) latest: Duration,
 }
 
 /// A record, as `callbox calls export` has it.
@@ -370,19 +394,21 @@ impl<'b> Device<'b> {
     }
 
     pub(crate) fn press_for(&self, held: Duration) -> Duration {
-        self.play(&[held.as_micros() as u64]).0
+        self.play(&[held.as_micros() as u64]).first
     }
 
-    /// Plays a waveform on the button's line: when its first edge was, and its
-    /// last, by the guest's wall clock.
-    pub(crate) fn play(&self, wave: &[u64]) -> (Duration, Duration) {
+    /// Plays a waveform on the button's line.
+    pub(crate) fn play(&self, wave: &[u64]) -> Played {
         let times: Vec<String> = wave.iter().map(u64::to_string).collect();
         fs::write(self.folder.join("wave"), times.join(" ")).unwrap();
         let play = format!("chrt -f 50 line play {BUTTON} <{}/wave", self.guest);
         let said = self.board.must(&play);
-        let mut at = said.split_whitespace().map(|us| us.parse().unwrap());
-        let mut at = || Duration::from_micros(at.next().expect("two times"));
-        (at(), at())
+        let times = said.split_whitespace().map(|us| us.parse().unwrap());
+        let times: Vec<_> = times.map(Duration::from_micros).collect();
+        let [first, _, latest] = times[..] else {
+            panic!("line play says {said:?}")
+        };
+        Played { first, latest }
     }
 
     /// Waits until the log has a line with `words`, after those waited for.

@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use callbox::simulator::{Says, What, speech};
+use callbox::simulator::{Says, Status, What, speech};
 
-use crate::far_end::{says, service_with, talks};
-use crate::kit::{Board, Device, Installed, RATE, STATUS};
+use crate::far_end::{ms, poll, says, service_with, talks};
+use crate::kit::{Board, Clock, Device, Far, Installed, RATE, STATUS};
 use crate::sound::{self, LINE_RATE};
 
-/// Words of each side.
-const WORDS: usize = 4;
+/// Words of each side, and how many of them may be broken: an emulator whose
+/// host is busy stumbles now and then.
+const WORDS: usize = 8;
+const BROKEN: usize = 2;
 
 /// Prints how long it took from each mouth to the other ear, how loud it was
 /// and what was missing.
@@ -25,43 +28,29 @@ fn a_press_becomes_a_conversation() {
     device.says("answered");
     let lit = device.turns(STATUS, true, pressed) - pressed;
     println!("first edge to lamp, seen each ms: {lit:?}");
+    let call = far.call().id;
     let up = far.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
-    let call = far.call();
 
     // One after the other, since the device lets one side speak at a time.
-    let mut heard = 0;
-    for _ in 0..WORDS {
-        heard = device.hears_after(heard) + LINE_RATE as usize / 2;
-    }
-    let (guest, ours, off) = board.clock();
-    // A moment of ours, in seconds of the guest.
-    let there = |at: std::time::Instant| {
-        let before = ours
-            .checked_duration_since(at)
-            .map_or(0.0, |d| -d.as_secs_f64());
-        guest
-            + before
-            + at.checked_duration_since(ours)
-                .map_or(0.0, |d| d.as_secs_f64())
-    };
-    let ear = Ear::of(&device.heard());
-    let played = device.ear_began() + ear.first;
-    let spoken = there(far.began + up.at) + sound::PAUSE;
-    let to_visitor = played - spoken;
-    ear.report("callee → visitor", to_visitor, off.as_secs_f64());
+    let every = sound::PAUSE + sound::CHIRP;
+    pass(
+        &far,
+        up.at + Duration::from_secs_f64(every * WORDS as f64 + 0.5),
+    );
+    let clock = board.clock();
+    let spoken = clock.there(far.began + up.at) + sound::PAUSE;
+    let ear = Ear::of(&device.heard(), device.ear_began(), spoken, every);
+    ear.report("callee → visitor", &clock);
 
+    let every = sound::VISITORS_PAUSE + sound::CHIRP;
     let words = sound::words(sound::VISITORS_PAUSE, RATE);
     let spoken = device.speak(&words.repeat(WORDS)) + sound::VISITORS_PAUSE;
     device.spoken();
-    let answered = far.wait_status(callbox::simulator::Status::Answered).at;
-    let since = far.handle.heard(&call.id).unwrap().len();
-    crate::far_end::poll(
-        || (far.handle.heard(&call.id)?.len() > since + LINE_RATE as usize).then_some(()),
-        || "the call does not go on".to_owned(),
-    );
-    let ear = Ear::of(&far.handle.heard(&call.id).unwrap());
-    let to_callee = there(far.began + answered) + ear.first - spoken;
-    ear.report("visitor → callee", to_callee, off.as_secs_f64());
+    pass(&far, far.began.elapsed() + ms(500));
+    let answered = clock.there(far.began + far.wait_status(Status::Answered).at);
+    let heard = far.handle.heard(&call).unwrap();
+    let ear = Ear::of(&heard, answered, spoken, every);
+    ear.report("visitor → callee", &clock);
 
     let status = device.status();
     println!(
@@ -72,7 +61,7 @@ fn a_press_becomes_a_conversation() {
         status["priority"]
     );
     assert_eq!(status["priority"], "real time");
-    assert!(far.handle.hang_up(&call.id));
+    assert!(far.handle.hang_up(&call));
     let record = device.record(0);
     assert_eq!(record["local_reason"], "the far end hung up");
     assert_eq!(record["service_hangup_reason"], "remote");
@@ -92,43 +81,59 @@ fn a_press_becomes_a_conversation() {
     assert_eq!(device.records().len(), 1);
 }
 
+/// Waits until the service's clock is at `until`.
+fn pass(far: &Far, until: Duration) {
+    poll(
+        || (far.began.elapsed() > until).then_some(()),
+        || "time stands still".to_owned(),
+    );
+}
+
 /// What an ear made of the [`WORDS`] of the other side.
 struct Ear {
-    /// When the first of them came, in seconds.
-    first: f64,
-    words: usize,
+    /// From the mouth to this ear in seconds, for each word that is whole.
+    delays: Vec<f64>,
     /// Against the mouth.
     level_db: f64,
 }
 
 impl Ear {
-    fn of(heard: &[i16]) -> Self {
+    /// `heard` began at `began`; the first word was spoken at `spoken`, the next
+    /// ones `every` so many seconds. All by one clock.
+    fn of(heard: &[i16], began: f64, spoken: f64, every: f64) -> Self {
         let words = sound::chirp(LINE_RATE);
         let places = sound::find_all(heard, &words);
-        let first = *places.first().expect("it was heard");
+        assert!(!places.is_empty(), "nothing was heard");
         let energy = |some: &[i16]| some.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
         let own = energy(&words);
         let level = |at: &usize| 10.0 * (energy(&heard[*at..at + words.len()]) / own).log10();
+        // The words are alike: each is taken for the latest that was spoken.
+        let delay = |at: &usize| (began + *at as f64 / f64::from(LINE_RATE) - spoken) % every;
+        let mut delays: Vec<f64> = places.iter().map(delay).collect();
+        delays.sort_by(f64::total_cmp);
         Self {
-            first: first as f64 / f64::from(LINE_RATE),
-            words: places.len(),
+            delays,
             level_db: places.iter().map(level).sum::<f64>() / places.len() as f64,
         }
     }
 
     /// Says how it was, and fails the story where a person would complain.
     #[track_caller]
-    fn report(&self, who: &str, delay: f64, off: f64) {
+    fn report(&self, who: &str, clock: &Clock) {
+        let whole = self.delays.len();
+        let delay = self.delays[whole / 2];
         println!(
-            "{who}: {:.0} ms (± {:.0}), {:+.1} dB, {} of {WORDS} words whole",
+            "{who}: {:.0} ms, {:.0} to {:.0} (± {:.0}), {:+.1} dB, {whole} of {WORDS} words whole",
             delay * 1e3,
-            off * 1e3,
+            self.delays[0] * 1e3,
+            self.delays[whole - 1] * 1e3,
+            clock.off.as_secs_f64() * 1e3,
             self.level_db,
-            self.words
         );
-        assert_eq!(self.words, WORDS, "{who}: words are missing");
+        assert!(whole + BROKEN >= WORDS, "{who}: words are missing");
+        assert!(whole <= WORDS, "{who}: words came twice");
         assert!(self.level_db.abs() < 3.0, "{who}: {} dB", self.level_db);
-        assert!((-0.05..0.5).contains(&delay), "{who}: {delay} s");
+        assert!((0.0..0.35).contains(&delay), "{who}: {delay} s");
     }
 }
 
@@ -146,18 +151,10 @@ fn speech_arrives_as_speech() {
     let said = speech::callee();
     // The callee has said it all, and it has been played.
     let up = far.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
-    let until = up.at + sound::length(said.len()) + std::time::Duration::from_secs(1);
-    crate::far_end::poll(
-        || (far.began.elapsed() > until).then_some(()),
-        || "time stands still".to_owned(),
-    );
+    pass(&far, up.at + sound::length(said.len()) + ms(1000));
     device.speak(&at_card_rate(&speech::visitor()));
     device.spoken();
-    let spoken = far.handle.heard(&call).unwrap().len();
-    crate::far_end::poll(
-        || (far.handle.heard(&call)?.len() > spoken + LINE_RATE as usize).then_some(()),
-        || "the call does not go on".to_owned(),
-    );
+    pass(&far, far.began.elapsed() + ms(1000));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board-speech");
     fs::create_dir_all(&folder).unwrap();
     let heard = far.handle.heard(&call).unwrap();

@@ -52,6 +52,9 @@ fn a_stop_in_mid_call_ends_it_and_the_next_start_is_clean() {
     assert_eq!(device.record(0)["local_reason"], "callbox was stopped");
     device.press();
     device.says("answered");
+    far.wait_nth("sound of the second call", 2, |what| {
+        *what == What::FirstAudio
+    });
     device.hears_after(device.heard().len());
     assert_eq!(far.posts(), 2);
 }
