@@ -83,6 +83,12 @@ fn serve((file, setup): (File, Setup)) -> Result<(), StartError> {
     if let Some(board) = file.settled.board {
         tracing::info!("board: {}", board.title);
     }
+    if let (Some(said), Some(here)) = (file.board.model, file.settled.here)
+        && said != here
+    {
+        let (said, here) = (said.name, here.name);
+        tracing::warn!("[board] model is {said:?}, but this is {here:?}");
+    }
     if let Err(denied) = realtime::lock_memory() {
         tracing::warn!("{denied}");
     }

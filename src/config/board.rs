@@ -130,6 +130,8 @@ impl Machine {
 pub struct Settled {
     /// The board that is taken for this one.
     pub board: Option<&'static profile::Board>,
+    /// The board that the system says this is.
+    pub here: Option<&'static profile::Board>,
     /// The kind of the microphone's card.
     pub microphone: Option<&'static profile::Sound>,
     /// The kind of the speaker's card.
@@ -214,6 +216,7 @@ impl File {
         }
         self.settled = Settled {
             board,
+            here: machine.board(),
             microphone,
             speaker,
             kinds,

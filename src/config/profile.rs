@@ -438,6 +438,8 @@ struct Mixer {
     #[serde(default, deserialize_with = "some_text")]
     level: Option<SettingLevel>,
     #[serde(default)]
+    common: bool,
+    #[serde(default)]
     optional: bool,
 }
 
@@ -471,6 +473,7 @@ impl Sound {
             },
             on: m.on,
             level: m.level,
+            common: m.common,
             optional: m.optional,
         };
         Ok(Self {

@@ -11,12 +11,10 @@ const MODEL: &str = "/proc/device-tree/model";
 /// Bytes of it that are read.
 const MODEL_MAX: u64 = 256;
 
-/// Where the drivers of the header's chips say whether they leave outputs
-/// driven that a process has given back.
-const PERSIST: [&str; 2] = [
-    "/sys/module/pinctrl_bcm2835/parameters/persist_gpio_outputs",
-    "/sys/module/pinctrl_rp1/parameters/persist_gpio_outputs",
-];
+/// Where the driver of a Pi 5's chip, and that of all others, say whether they
+/// leave outputs driven that a process has given back.
+const PERSIST_RP1: &str = "/sys/module/pinctrl_rp1/parameters/persist_gpio_outputs";
+const PERSIST: &str = "/sys/module/pinctrl_bcm2835/parameters/persist_gpio_outputs";
 
 /// What the device tree calls the machine, as it stands there.
 #[must_use]
@@ -27,14 +25,16 @@ pub fn model() -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether an output stays as it was when its process dies; `None`: the driver
-/// does not say.
+/// Whether an output of the chip with this label stays as it was when its
+/// process dies; `None`: the driver does not say. A kernel for all boards has
+/// both drivers.
 #[must_use]
-pub fn outputs_persist() -> Option<bool> {
-    let said = PERSIST
-        .iter()
-        .find_map(|path| fs::read_to_string(path).ok())?;
-    match said.trim() {
+pub fn outputs_persist(chip: &str) -> Option<bool> {
+    let path = match chip {
+        "pinctrl-rp1" => PERSIST_RP1,
+        _ => PERSIST,
+    };
+    match fs::read_to_string(path).ok()?.trim() {
         "Y" | "1" => Some(true),
         "N" | "0" => Some(false),
         _ => None,

@@ -20,29 +20,31 @@ use crate::config::profile::{Board, Objection, Pin, Sound};
 const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#1f2328}\
 .title{font-size:16px;font-weight:600}.soft{fill:#59636e}.name{font-weight:600}.pin{font-size:10px;fill:#fff}\
-.taken{fill:#cf222e}.ground{fill:#fff;stroke:#d1d9e0}.board{fill:#f6f8fa;stroke:#d1d9e0}.part{fill:#f6f8fa;stroke:#59636e}\
+.taken{fill:#cf222e;stroke:#fff;stroke-width:4px;paint-order:stroke}.ground{fill:#fff;stroke:#d1d9e0}.board{fill:#f6f8fa;stroke:#d1d9e0}.part{fill:#f6f8fa;stroke:#59636e}\
 .free{fill:#818b98}.line{fill:#0969da}.gnd{fill:#424a53}.v3{fill:#bc4c00}.v5{fill:#cf222e}\
 .w-line,.w-gnd,.w-v3,.w-v5{fill:none;stroke-width:2.5;stroke-linejoin:round;stroke-linecap:round}\
 .w-line{stroke:#0969da}.w-gnd{stroke:#424a53}.w-v3{stroke:#bc4c00}.w-v5{stroke:#cf222e}\
 .sign{fill:none;stroke:#1f2328;stroke-width:1.5;stroke-linejoin:round}\
 @media(prefers-color-scheme:dark){\
-text{fill:#e6edf3}.soft{fill:#9198a1}.pin{fill:#0d1117}.taken{fill:#ff7b72}.ground{fill:#0d1117;stroke:#3d444d}\
+text{fill:#e6edf3}.soft{fill:#9198a1}.pin{fill:#0d1117}.taken{fill:#ff7b72;stroke:#0d1117}.ground{fill:#0d1117;stroke:#3d444d}\
 .board{fill:#151b23;stroke:#3d444d}.part{fill:#151b23;stroke:#9198a1}\
-.free{fill:#656c76}.line{fill:#4493f8}.gnd{fill:#b7bdc8}.v3{fill:#f0883e}.v5{fill:#ff7b72}\
+.free{fill:#818b98}.line{fill:#4493f8}.gnd{fill:#b7bdc8}.v3{fill:#f0883e}.v5{fill:#ff7b72}\
 .w-line{stroke:#4493f8}.w-gnd{stroke:#b7bdc8}.w-v3{stroke:#f0883e}.w-v5{stroke:#ff7b72}.sign{stroke:#e6edf3}}";
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 800.0;
+/// Of the right half, where no part is wired to it.
+const MARGIN: f64 = 210.0;
 /// The upper edge of the first row.
 const TOP: f64 = 84.0;
 const ROW: f64 = 21.0;
 const PIN: f64 = 17.0;
 /// The middle of each column of pins.
-const COLUMNS: [f64; 2] = [369.0, 391.0];
+const COLUMNS: [f64; 2] = [389.0, 411.0];
 /// From a pin's middle to its name, and to where its wire begins.
 const NAME: f64 = 16.0;
-const WIRE: f64 = 78.0;
+const WIRE: f64 = 82.0;
 /// Where the parts are.
-const PART_WIDTH: f64 = 186.0;
+const PART_WIDTH: f64 = 206.0;
 const EDGE: f64 = 14.0;
 /// Height of a part's head, and of a terminal.
 const HEAD: f64 = 26.0;
@@ -101,7 +103,11 @@ pub(super) fn svg(board: &Board, sounds: &[&Sound], wired: &[Wired<'_>]) -> Stri
         height += 16.0;
         paper.text(Place::left(16.0, height - 4.0), "soft", note);
     }
-    paper.finish(WIDTH, height + 12.0, &title, &card)
+    let width = match sides[1].parts.is_empty() {
+        true => WIDTH / 2.0 + MARGIN,
+        false => WIDTH,
+    };
+    paper.finish(width, height + 12.0, &title, &card)
 }
 
 /// What a picture of wires cannot show.
@@ -115,16 +121,14 @@ fn notes(wired: &[Wired<'_>]) -> Vec<String> {
             .iter()
             .filter(|w| is(Sort::Relay)(w))
             .any(|w| w.part.active_low);
-        notes.push(
-            "The relay board has a transistor of its own and takes 3.3 V at IN; it is off when \
-             IN is open."
-                .to_owned(),
-        );
+        let board = [
+            "A relay board with a transistor of its own, that takes 3.3 V at IN and is off",
+            "while IN is open. Never the opener itself on a pin.",
+        ];
+        notes.extend(board.map(str::to_owned));
         notes.push(
             match low {
-                true => {
-                    "10 kΩ from IN to 3V3 hold a relay off that is on when low; to GND any other."
-                }
+                true => "10 kΩ to 3V3 hold a relay off that is on when low; to GND any other.",
                 false => "10 kΩ from IN to GND hold it off while the board starts.",
             }
             .to_owned(),
@@ -242,7 +246,7 @@ impl<'a> Laid<'a> {
             wires.extend(terminals.map(|(n, wire)| (*wire, terminal(*top, n))));
         }
         // A wire that falls passes outside of those above it.
-        wires.sort_by(|(a, _), (b, _)| a.pin.cmp(&b.pin));
+        wires.sort_by_key(|(wire, _)| wire.pin);
         let lanes = wires.len();
         for (n, (wire, y)) in wires.iter().enumerate() {
             let falls = *y > row(wire.pin);

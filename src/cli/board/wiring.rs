@@ -96,8 +96,8 @@ pub(super) fn connect<'a>(board: &Board, parts: &'a [Part]) -> Vec<Wired<'a>> {
             let mut wires = vec![Wire {
                 terminal: match part.sort {
                     Sort::Button => "contact",
-                    Sort::Lamp if part.active_low => "cathode",
-                    Sort::Lamp => "330 Ω, anode",
+                    Sort::Lamp if part.active_low => "LED −",
+                    Sort::Lamp => "330 Ω, LED +",
                     Sort::Relay => "IN",
                 },
                 pin,
@@ -128,8 +128,8 @@ fn others(part: &Part) -> &'static [(&'static str, Pin)] {
     match (part.sort, part.active_low) {
         (Sort::Button, true) => &[("contact", Pin::Ground)],
         (Sort::Button, false) => &[("contact", Pin::Volts3)],
-        (Sort::Lamp, false) => &[("cathode", Pin::Ground)],
-        (Sort::Lamp, true) => &[("330 Ω, anode", Pin::Volts3)],
+        (Sort::Lamp, false) => &[("LED −", Pin::Ground)],
+        (Sort::Lamp, true) => &[("330 Ω, LED +", Pin::Volts3)],
         (Sort::Relay, _) => &[("GND", Pin::Ground), ("VCC", Pin::Volts5)],
     }
 }
@@ -175,7 +175,7 @@ mod tests {
             ),
             (
                 "lamp",
-                "330 Ω, anode to pin 13 (GPIO27), cathode to pin 25 (GND)",
+                "330 Ω, LED + to pin 13 (GPIO27), LED − to pin 25 (GND)",
             ),
             (
                 "door",

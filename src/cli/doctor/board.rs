@@ -25,7 +25,8 @@ pub(in crate::cli) fn compare(
         found.extend(chip(board, listing));
         found.extend(parts(file).iter().flat_map(|part| line(file, board, part)));
     }
-    found.extend(relays(file, outputs_persist()));
+    let chip = file.settled.board.map(|board| board.chip.as_str());
+    found.extend(relays(file, chip.and_then(outputs_persist)));
     found.extend(sound(file, machine));
     found
 }

@@ -49,6 +49,10 @@ pub struct Setting {
     pub on: Option<bool>,
     /// Its level. `None`: it is left as it is.
     pub level: Option<SettingLevel>,
+    /// The control does not say which way it is, as routes and gains of codecs:
+    /// the simple mixer shows it among those of playback. Without this, such a
+    /// control is none of the microphone's.
+    pub common: bool,
     /// Nothing is wrong when the card has none of the controls.
     pub optional: bool,
 }
@@ -113,7 +117,7 @@ pub struct Reading {
 /// The mixer cannot be opened.
 pub fn look(card: &str, settings: &[Setting]) -> Result<Vec<Reading>, String> {
     each(card, settings, |control, setting| {
-        Ok(Side::of(control, setting.direction).differs(setting))
+        Ok(Side::of(control, setting).differs(setting))
     })
 }
 
@@ -124,7 +128,7 @@ pub fn look(card: &str, settings: &[Setting]) -> Result<Vec<Reading>, String> {
 /// The mixer cannot be opened.
 pub(super) fn set(card: &str, settings: &[Setting]) -> Result<Vec<String>, String> {
     let readings = each(card, settings, |control, setting| {
-        let side = Side::of(control, setting.direction);
+        let side = Side::of(control, setting);
         match side.differs(setting) {
             Some((was, muted)) => side.set(setting).map(|()| Some((was, muted))),
             None => Ok(None),
@@ -159,7 +163,7 @@ fn each(
             .iter()
             .filter(|(name, _)| setting.controls.contains(name));
         for (name, control) in wanted {
-            if !Side::of(control, direction).has(setting) {
+            if !Side::of(control, setting).has(setting) {
                 continue;
             }
             found = true;
@@ -193,32 +197,50 @@ fn why(error: alsa::Error) -> String {
     std::io::Error::from_raw_os_error(error.errno()).to_string()
 }
 
-/// One way through a control. A control that names no way counts as playback,
-/// which is where the simple mixer puts it.
+/// One way through a control.
 struct Side<'a> {
     control: &'a Selem<'a>,
-    capture: bool,
+    switch: Way,
+    volume: Way,
+}
+
+/// Where a switch or a volume is in the simple mixer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Capture,
+    Playback,
+    Nowhere,
+}
+
+impl Way {
+    fn of(setting: &Setting, capture: bool, playback: bool) -> Self {
+        let ours = setting.direction == Direction::Speaker || setting.common;
+        match (setting.direction, capture, playback) {
+            (Direction::Microphone, true, _) => Self::Capture,
+            (_, _, true) if ours => Self::Playback,
+            _ => Self::Nowhere,
+        }
+    }
 }
 
 impl<'a> Side<'a> {
-    fn of(control: &'a Selem<'a>, direction: Direction) -> Self {
-        let capture = direction == Direction::Microphone
-            && (control.has_capture_volume() || control.has_capture_switch());
-        Self { control, capture }
+    fn of(control: &'a Selem<'a>, setting: &Setting) -> Self {
+        let c = control;
+        // A volume for both ways counts as playback's.
+        let playback = c.has_playback_volume() || c.has_volume();
+        Self {
+            control,
+            switch: Way::of(setting, c.has_capture_switch(), c.has_playback_switch()),
+            volume: Way::of(setting, c.has_capture_volume(), playback),
+        }
     }
 
     fn has_switch(&self) -> bool {
-        match self.capture {
-            true => self.control.has_capture_switch(),
-            false => self.control.has_playback_switch(),
-        }
+        self.switch != Way::Nowhere
     }
 
     fn has_volume(&self) -> bool {
-        match self.capture {
-            true => self.control.has_capture_volume(),
-            false => self.control.has_playback_volume(),
-        }
+        self.volume != Way::Nowhere
     }
 
     /// Whether there is anything in it of what is to be set.
@@ -229,33 +251,34 @@ impl<'a> Side<'a> {
 
     /// Whether all channels that are there are switched on.
     fn is_on(&self) -> bool {
-        let on = |channel: &SelemChannelId| match self.capture {
-            true => self.control.get_capture_switch(*channel),
-            false => self.control.get_playback_switch(*channel),
+        let on = |channel: SelemChannelId| match self.switch {
+            Way::Capture => self.control.get_capture_switch(channel),
+            _ => self.control.get_playback_switch(channel),
         };
-        self.channels().all(|channel| on(&channel) != Ok(0))
+        self.channels(self.switch)
+            .all(|channel| on(channel).ok() != Some(0))
     }
 
     /// The level of the first channel, in the control's own steps.
     fn level(&self) -> Option<i64> {
-        let channel = self.channels().next()?;
-        match self.capture {
-            true => self.control.get_capture_volume(channel).ok(),
-            false => self.control.get_playback_volume(channel).ok(),
+        let channel = self.channels(self.volume).next()?;
+        match self.volume {
+            Way::Capture => self.control.get_capture_volume(channel).ok(),
+            _ => self.control.get_playback_volume(channel).ok(),
         }
     }
 
-    fn channels(&self) -> impl Iterator<Item = SelemChannelId> + '_ {
-        CHANNELS.into_iter().filter(|channel| match self.capture {
-            true => self.control.has_capture_channel(*channel),
-            false => self.control.has_playback_channel(*channel),
+    fn channels(&self, way: Way) -> impl Iterator<Item = SelemChannelId> + '_ {
+        CHANNELS.into_iter().filter(move |channel| match way {
+            Way::Capture => self.control.has_capture_channel(*channel),
+            _ => self.control.has_playback_channel(*channel),
         })
     }
 
     fn range(&self) -> (i64, i64) {
-        match self.capture {
-            true => self.control.get_capture_volume_range(),
-            false => self.control.get_playback_volume_range(),
+        match self.volume {
+            Way::Capture => self.control.get_capture_volume_range(),
+            _ => self.control.get_playback_volume_range(),
         }
     }
 
@@ -272,9 +295,9 @@ impl<'a> Side<'a> {
             SettingLevel::Percent(percent) => low + ((high - low) * i64::from(percent) + 50) / 100,
             SettingLevel::Db(db) => {
                 let wanted = MilliBel::from_db(db);
-                match self.capture {
-                    true => self.control.ask_capture_db_vol(wanted, Round::Floor)?,
-                    false => self.control.ask_playback_db_vol(wanted, Round::Floor)?,
+                match self.volume {
+                    Way::Capture => self.control.ask_capture_db_vol(wanted, Round::Floor)?,
+                    _ => self.control.ask_playback_db_vol(wanted, Round::Floor)?,
                 }
             }
         };
@@ -314,18 +337,18 @@ impl<'a> Side<'a> {
         if let Some(on) = setting.on
             && self.has_switch()
         {
-            match self.capture {
-                true => self.control.set_capture_switch_all(i32::from(on))?,
-                false => self.control.set_playback_switch_all(i32::from(on))?,
+            match self.switch {
+                Way::Capture => self.control.set_capture_switch_all(i32::from(on))?,
+                _ => self.control.set_playback_switch_all(i32::from(on))?,
             }
         }
         if let Some(level) = setting.level
             && self.has_volume()
         {
             let step = self.step(level)?;
-            match self.capture {
-                true => self.control.set_capture_volume_all(step)?,
-                false => self.control.set_playback_volume_all(step)?,
+            match self.volume {
+                Way::Capture => self.control.set_capture_volume_all(step)?,
+                _ => self.control.set_playback_volume_all(step)?,
             }
         }
         Ok(())

@@ -246,12 +246,12 @@ pub(super) fn verdict(error: alsa::Error) -> Verdict {
 
 /// An open side, and room for one period of it.
 pub(super) struct Pcm {
-    name: String,
+    name: Box<str>,
     pcm: PCM,
     direction: Direction,
     fit: Fit,
     descriptors: [pollfd; DESCRIPTORS],
-    count: usize,
+    count: u8,
     samples: Box<[i16]>,
 }
 
@@ -275,12 +275,12 @@ impl Pcm {
         }
         let count = pcm.fill(&mut descriptors).map_err(failed)?;
         Ok(Self {
-            name: name.clone(),
+            name: name.into(),
             pcm,
             direction: wanted.direction,
             fit,
             descriptors,
-            count,
+            count: count as u8, // at most DESCRIPTORS
             samples: vec![0; fit.period * usize::from(fit.format.channels)].into(),
         })
     }
@@ -319,7 +319,9 @@ impl Pcm {
     /// back their wake-up. Their answer is left aside: some say "nothing" until
     /// [`available`](Self::available) has been asked.
     pub(super) fn acknowledge(&self, polled: &[pollfd]) -> alsa::Result<()> {
-        self.pcm.revents(&polled[..self.count]).map(drop)
+        self.pcm
+            .revents(&polled[..usize::from(self.count)])
+            .map(drop)
     }
 
     /// Frames to be moved now, and how many lie between us and the converter.
