@@ -46,7 +46,7 @@ const CARD: &str = "-D hw:CARD=Loopback,DEV=1,SUBDEV=0 -q -t raw -f S16_LE -r 48
 /// What the guest's kernel says of the card's streams.
 const STREAMS: &str = "/proc/asound/Loopback";
 /// What a story starts in the guest, beside the program.
-const HELPERS: &str = "callbox line aplay arecord";
+const HELPERS: &str = "callbox line aplay arecord loopback outgoing";
 
 /// Waits until the streams in the guest that match are closed, for 30 s at most.
 const CLOSED: &str = "closed() { n=600; while grep -qs state: \"$@\"; do usleep 50000; \
@@ -125,6 +125,11 @@ impl Board {
         format!("wss://{DEVICE}:{}", self.guest.media_port)
     }
 
+    /// The folder both sides see, where `board/emulator/figures` has put programs.
+    pub(crate) fn has(&self, program: &str) -> bool {
+        self.guest.folder.join("share").join(program).exists()
+    }
+
     /// A service behind TLS, which trusts the device's certificate.
     pub(crate) fn service(&self, mut config: simulator::Config) -> Far {
         config.service.extra_ca_pem = Some(certificate().cert.pem());
@@ -176,7 +181,16 @@ impl Clock {
 /// The simulator, until it is dropped.
 pub(crate) struct Far {
     service: Service,
-    front: Front,
+    pub(crate) front: Front,
+}
+
+impl Far {
+    /// Waits until the service's clock is at `until`, which may be long.
+    pub(crate) fn pass(&self, until: Duration) {
+        while self.service.began.elapsed() < until {
+            std::thread::sleep(ms(50));
+        }
+    }
 }
 
 impl Deref for Far {
@@ -338,26 +352,24 @@ impl<'b> Device<'b> {
             fs::write(device.folder.join(file), text).unwrap();
         }
         device.aside(&format!(
-            "chrt -f 30 line watch {STATUS} {IN_PROGRESS} {LISTEN} {RELAY} >{}/lines",
-            device.guest
+            "chrt -f 30 line watch {STATUS} {IN_PROGRESS} {LISTEN} {RELAY} >@/lines"
         ));
         device
     }
 
     /// Begins to record what the speaker plays.
     pub(crate) fn listen(&self) {
-        self.aside(&format!("chrt -f 40 arecord {CARD} {}/ear.raw", self.guest));
+        self.aside(&format!("chrt -f 40 arecord {CARD} @/ear.raw"));
         self.running("pcm1c");
     }
 
     /// `callbox run`, as the service manager would start it.
     #[track_caller]
     pub(crate) fn run(&mut self) {
-        let (config, guest) = (self.config(), &self.guest);
-        self.aside(&format!(
-            "as-callbox callbox run --config {config} >>{guest}/log 2>&1 & \
-             echo $! >{guest}/pid; wait $!; echo \"ended $?\" >>{guest}/log"
-        ));
+        self.aside(
+            "as-callbox callbox run --config @/callbox.toml >>@/log 2>&1 & \
+             echo $! >@/pid; wait $!; echo \"ended $?\" >>@/log",
+        );
         self.says("the service is reached");
     }
 
@@ -383,8 +395,7 @@ impl<'b> Device<'b> {
 
     /// The program's number among the guest's processes.
     pub(crate) fn pid(&self) -> u32 {
-        let pid = fs::read_to_string(self.folder.join("pid")).unwrap();
-        pid.trim().parse().unwrap()
+        self.written("pid").trim().parse().expect("it was started")
     }
 
     /// A finger on the button, and off again; when it was felt first, by the
@@ -429,14 +440,18 @@ impl<'b> Device<'b> {
 
     /// Everything the program has said.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read(self.folder.join("log")).unwrap_or_default();
-        String::from_utf8_lossy(&log).into_owned()
+        self.written("log")
+    }
+
+    /// A file that something in the guest has written.
+    pub(crate) fn written(&self, name: &str) -> String {
+        let text = fs::read(self.folder.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// What was seen on its lamps and its relay.
     pub(crate) fn changes(&self) -> Vec<Change> {
-        let text = fs::read_to_string(self.folder.join("lines"));
-        lamps::changes(&text.unwrap_or_default())
+        lamps::changes(&self.written("lines"))
     }
 
     /// Waits until the status lamp has shown a whole period of `show`, after
@@ -474,7 +489,7 @@ impl<'b> Device<'b> {
     pub(crate) fn speak(&self, samples: &[i16]) -> f64 {
         let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
         fs::write(self.folder.join("mouth.raw"), bytes).unwrap();
-        self.aside(&format!("chrt -f 40 aplay {CARD} {}/mouth.raw", self.guest));
+        self.aside(&format!("chrt -f 40 aplay {CARD} @/mouth.raw"));
         self.running("pcm1p")
     }
 
@@ -593,8 +608,9 @@ impl<'b> Device<'b> {
         format!("{}/callbox.toml", self.guest)
     }
 
-    /// Starts something in the guest that goes on.
-    fn aside(&self, command: &str) {
+    /// Starts something in the guest that goes on; `@` is the folder both sides see.
+    pub(crate) fn aside(&self, command: &str) {
+        let command = command.replace("@/", &format!("{}/", self.guest));
         let aside = format!("{{ {command}; }} >/dev/null 2>&1 </dev/null &");
         self.board.must(&aside);
     }

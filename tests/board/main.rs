@@ -26,6 +26,7 @@ mod agent;
 mod calls;
 #[path = "../far_end/mod.rs"]
 mod far_end;
+mod figures;
 mod front;
 mod kit;
 mod lamps;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use callbox::simulator::{Says, Status, What, speech};
 
-use crate::far_end::{ms, poll, says, service_with, talks};
-use crate::kit::{Board, Clock, Device, Far, Installed, RATE, STATUS};
+use crate::far_end::{ms, says, service_with, talks};
+use crate::kit::{Board, Clock, Device, Installed, RATE, STATUS};
 use crate::sound::{self, LINE_RATE};
 
 /// Words of each side, and how many of them may be broken: an emulator whose
@@ -33,10 +33,7 @@ fn a_press_becomes_a_conversation() {
 
     // One after the other, since the device lets one side speak at a time.
     let every = sound::PAUSE + sound::CHIRP;
-    pass(
-        &far,
-        up.at + Duration::from_secs_f64(every * WORDS as f64 + 0.5),
-    );
+    far.pass(up.at + Duration::from_secs_f64(every * WORDS as f64 + 0.5));
     let clock = board.clock();
     let spoken = clock.there(far.began + up.at) + sound::PAUSE;
     let ear = Ear::of(&device.heard(), device.ear_began(), spoken, every);
@@ -46,7 +43,7 @@ fn a_press_becomes_a_conversation() {
     let words = sound::words(sound::VISITORS_PAUSE, RATE);
     let spoken = device.speak(&words.repeat(WORDS)) + sound::VISITORS_PAUSE;
     device.spoken();
-    pass(&far, far.began.elapsed() + ms(500));
+    far.pass(far.began.elapsed() + ms(500));
     let answered = clock.there(far.began + far.wait_status(Status::Answered).at);
     let heard = far.handle.heard(&call).unwrap();
     let ear = Ear::of(&heard, answered, spoken, every);
@@ -79,14 +76,6 @@ fn a_press_becomes_a_conversation() {
     );
     assert_eq!(far.posts(), 1);
     assert_eq!(device.records().len(), 1);
-}
-
-/// Waits until the service's clock is at `until`.
-fn pass(far: &Far, until: Duration) {
-    poll(
-        || (far.began.elapsed() > until).then_some(()),
-        || "time stands still".to_owned(),
-    );
 }
 
 /// What an ear made of the [`WORDS`] of the other side.
@@ -151,10 +140,10 @@ fn speech_arrives_as_speech() {
     let said = speech::callee();
     // The callee has said it all, and it has been played.
     let up = far.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
-    pass(&far, up.at + sound::length(said.len()) + ms(1000));
+    far.pass(up.at + sound::length(said.len()) + ms(1000));
     device.speak(&at_card_rate(&speech::visitor()));
     device.spoken();
-    pass(&far, far.began.elapsed() + ms(1000));
+    far.pass(far.began.elapsed() + ms(1000));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board-speech");
     fs::create_dir_all(&folder).unwrap();
     let heard = far.handle.heard(&call).unwrap();
