@@ -87,16 +87,16 @@ impl State {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let routes = text("proc/net/route");
         let way_out = way_out(&routes).or_else(|| way_out_v6(&text("proc/net/ipv6_route")));
-        let names = ["etc/resolv.conf", "run/systemd/resolve/resolv.conf"];
+        // Where systemd-resolved answers, it alone knows whom it asks.
+        let names = ["run/systemd/resolve/resolv.conf", "etc/resolv.conf"];
+        let names = names.iter().find(|path| root.join(path).exists());
         let mut links = links(root);
         links.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             links,
             way_out,
             own_address: routes.lines().any(is_own_address),
-            has_names: names
-                .iter()
-                .any(|path| text(path).lines().any(is_name_server)),
+            has_names: names.is_some_and(|path| text(path).lines().any(is_name_server)),
         }
     }
 }
@@ -191,7 +191,7 @@ fn judge(status: &str, networks: &str, scan: &str) -> Radio {
         lines.find(|(name, _)| *name == key).map(|(_, value)| value)
     };
     if value("wpa_state") == Some("COMPLETED") {
-        return Radio::Joined(value("ssid").unwrap_or_default().to_owned());
+        return Radio::Joined(readable(value("ssid").unwrap_or_default()));
     }
     let given: Vec<(&str, &str)> = rows(networks)
         .filter_map(|row| Some((*row.get(1)?, row.get(3).copied().unwrap_or_default())))
@@ -209,17 +209,17 @@ fn judge(status: &str, networks: &str, scan: &str) -> Radio {
             && !how.contains("PSK")
             && !value("key_mgmt").is_some_and(|used| used.contains("SAE"))
         {
-            return Radio::WantsWpa3((*name).to_owned());
+            return Radio::WantsWpa3(readable(name));
         }
     }
     // After a wrong password a network is left alone for a while.
     if let Some((name, _)) = given.iter().find(|(_, how)| how.contains("TEMP-DISABLED")) {
-        return Radio::Refused((*name).to_owned());
+        return Radio::Refused(readable(name));
     }
     match given.iter().find(|(name, _)| near(name).is_some()) {
-        Some((name, _)) => Radio::Trying((*name).to_owned()),
+        Some((name, _)) => Radio::Trying(readable(name)),
         None => Radio::NotHeard {
-            names: given.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            names: given.iter().map(|(name, _)| readable(name)).collect(),
             others: heard.len(),
         },
     }
@@ -228,6 +228,24 @@ fn judge(status: &str, networks: &str, scan: &str) -> Radio {
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
     let lines = table.lines().skip(1);
     lines.map(|line| line.split('\t').collect())
+}
+
+/// A name without the escapes that `wpa_supplicant` gives to all but ASCII.
+fn readable(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let (byte, length) = match after {
+            [b'x', high, low, ..] if *first == b'\\' => (hex(&[*high, *low]), 4),
+            [c @ (b'\\' | b'"'), ..] if *first == b'\\' => (Some(*c), 2),
+            _ => (None, 1),
+        };
+        bytes.push(byte.unwrap_or(*first));
+        rest = &rest[byte.map_or(1, |_| length)..];
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    text.replace(char::is_control, " ")
 }
 
 /// Asks port 80 of `host` for a page, as a PC does to find login pages. Where
@@ -333,6 +351,21 @@ mod tests {
         ];
         for (status, networks, want) in cases {
             assert_eq!(judge(status, &networks, &scan), want, "{networks}");
+        }
+    }
+
+    #[test]
+    fn names_are_shown_as_people_write_them() {
+        let cases = [
+            ("Caf\\xc3\\xa9 5", "Café 5"),
+            ("a\\\\b \\\"c\\\"", "a\\b \"c\""),
+            ("\\x", "\\x"),
+            ("\\xzz\\", "\\xzz\\"),
+            ("\\x1b[2J", " [2J"),
+            ("", ""),
+        ];
+        for (name, want) in cases {
+            assert_eq!(readable(name), want, "{name}");
         }
     }
 
