@@ -354,7 +354,7 @@ pub fn wifi(bytes: &[u8]) {
     }
     assert!(!again.has_secrets(), "all of them were taken: {text:?}");
     // The hash is slow by design.
-    if bytes.len() % 8 == 0 {
+    if bytes.len().is_multiple_of(8) {
         let (kept, _) = read.keep(&wifi::Kept::default());
         assert_eq!(again.keep(&kept).0, kept, "the next boot knows the same");
         let file = kept.supplicant();

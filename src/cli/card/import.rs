@@ -163,65 +163,30 @@ impl Import<'_> {
 
     fn config(&mut self) {
         let last = self.places.data.join("config/callbox.toml");
-        let good = match self.find("callbox.toml") {
-            Some(found) => self.check_config(&found),
-            None if self.card.is_none() => Err((None, None)),
-            None => Err((
-                Some(Told::fault(
-                    Trouble::Config,
-                    "config",
-                    "there is no callbox.toml on the card",
-                    "copy the one from callbox's website there, and fill it in",
-                )),
+        let given = match self.find("callbox.toml") {
+            Some(found) => check_config(&found),
+            None if self.card.is_none() => Given::default(),
+            None => Given::wrong(
+                "there is no callbox.toml on the card".to_owned(),
+                "copy the one that comes with the image there, and fill it in",
                 None,
-            )),
+            ),
         };
-        let (fault, broken) = match good {
-            Ok(text) => {
-                self.keep(&last, text.as_bytes());
-                return self.use_config(Some(&text));
-            }
-            Err(other) => other,
-        };
+        if let Some(text) = given.good {
+            self.keep(&last, text.as_bytes());
+            return self.use_config(Some(&text));
+        }
         let before = read(&last, SIZE_MAX).ok();
         let before = before.and_then(|bytes| String::from_utf8(bytes).ok());
         let before = before.filter(|text| config::parse(&last, text).is_ok());
-        if let Some(fault) = fault {
+        if let Some(fault) = given.fault {
             let what = match before {
                 Some(_) => format!("{}; the box goes on with the one before", fault.what),
                 None => format!("{}; until it is right the box calls nobody", fault.what),
             };
             self.told.push(Told { what, ..fault });
         }
-        self.use_config(before.or(broken).as_deref());
-    }
-
-    /// The text of a good configuration; or what is wrong, and the text as it is.
-    fn check_config(&self, found: &Found) -> Result<String, (Option<Told>, Option<String>)> {
-        let fault =
-            |what: String, fix: &str| Some(Told::fault(Trouble::Config, "config", what, fix));
-        let mend = "mend that line on a PC, and put the card back";
-        let bytes = read(&found.path, SIZE_MAX)
-            .map_err(|e| (fault(format!("{}: {e}", found.name), mend), None))?;
-        let text = plain_text(&bytes).unwrap_or_default().into_owned();
-        if text.trim().is_empty() && bytes.len() < 4 {
-            let what = format!("{} is empty", found.name);
-            return Err((
-                fault(what, "fill it in, or copy it onto the card again"),
-                None,
-            ));
-        }
-        match config::parse_bytes(Path::new(&found.name), &bytes) {
-            Ok(_) if lines(&text).eq(lines(TEMPLATE)) => Err((
-                fault(
-                    format!("{} is still the example", found.name),
-                    "put your own numbers and address in",
-                ),
-                Some(text),
-            )),
-            Ok(_) => Ok(text),
-            Err(wrong) => Err((fault(wrong.to_string(), mend), Some(text))),
-        }
+        self.use_config(before.or(given.broken).as_deref());
     }
 
     /// Puts the configuration where the daemon looks for it.
@@ -274,7 +239,7 @@ impl Import<'_> {
         };
         let mut lines = lines(&text).filter(|line| !line.starts_with('#'));
         let text = match (lines.next(), lines.next()) {
-            (None, _) if kept.exists() || bytes.iter().any(|b| *b == b'#') => return None,
+            (None, _) if kept.exists() || bytes.contains(&b'#') => return None,
             (None, _) => return fault(format!("{shown} is empty")),
             (Some(text), None) => bare(text, name),
             (Some(_), Some(_)) => return fault(format!("{shown} has more than one line")),
@@ -422,6 +387,52 @@ impl Import<'_> {
         note(run, first_fault(&self.told))?;
         write(FOUND, &serde_json::to_vec(&self.told)?)?;
         Ok(())
+    }
+}
+
+/// What a card says the configuration is.
+#[derive(Default)]
+struct Given {
+    good: Option<String>,
+    fault: Option<Told>,
+    /// Its text, when it is not good: the lamp's line may be in it.
+    broken: Option<String>,
+}
+
+impl Given {
+    fn wrong(what: String, fix: &str, broken: Option<String>) -> Self {
+        Self {
+            good: None,
+            fault: Some(Told::fault(Trouble::Config, "config", what, fix)),
+            broken,
+        }
+    }
+}
+
+fn check_config(found: &Found) -> Given {
+    let mend = "mend it on a PC, and put the card back";
+    let name = &found.name;
+    let bytes = match read(&found.path, SIZE_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => return Given::wrong(format!("{name}: {error}"), mend, None),
+    };
+    // A mark alone is no text either.
+    if bytes.len() < 4 {
+        let fix = "fill it in, or copy it onto the card again";
+        return Given::wrong(format!("{name} is empty"), fix, None);
+    }
+    let text = plain_text(&bytes).unwrap_or_default().into_owned();
+    match config::parse_bytes(Path::new(name), &bytes) {
+        Ok(_) if lines(&text).eq(lines(TEMPLATE)) => Given::wrong(
+            format!("{name} is still the example"),
+            "put your own numbers and address in",
+            Some(text),
+        ),
+        Ok(_) => Given {
+            good: Some(text),
+            ..Given::default()
+        },
+        Err(wrong) => Given::wrong(wrong.to_string(), mend, Some(text)),
     }
 }
 
