@@ -52,7 +52,9 @@ pub fn wait_for<T, P: OutputPin>(
                 flashes = trouble.flashes(),
                 "callbox waits until this is mended: {why}"
             );
-            tell(&[NotifyState::Ready, NotifyState::Status(why)]);
+            // A line's end would begin another message.
+            let status = why.replace('\n', " ");
+            tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
             let panel = shown(*trouble, &clock, lamps());
             let again = next(&mut begin, &problem);
             tokio::select! {
