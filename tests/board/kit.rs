@@ -125,11 +125,6 @@ impl Board {
         format!("wss://{DEVICE}:{}", self.guest.media_port)
     }
 
-    /// The folder both sides see, where `board/emulator/figures` has put programs.
-    pub(crate) fn has(&self, program: &str) -> bool {
-        self.guest.folder.join("share").join(program).exists()
-    }
-
     /// A service behind TLS, which trusts the device's certificate.
     pub(crate) fn service(&self, mut config: simulator::Config) -> Far {
         config.service.extra_ca_pem = Some(certificate().cert.pem());
@@ -366,9 +361,12 @@ impl<'b> Device<'b> {
     /// `callbox run`, as the service manager would start it.
     #[track_caller]
     pub(crate) fn run(&mut self) {
+        // What it says goes through a pipe, as to a journal: the shared folder is
+        // slow, and nobody is to wait for it.
         self.aside(
-            "as-callbox callbox run --config @/callbox.toml >>@/log 2>&1 & \
-             echo $! >@/pid; wait $!; echo \"ended $?\" >>@/log",
+            "rm -f /run/log; mkfifo /run/log; cat </run/log >>@/log & \
+             as-callbox callbox run --config @/callbox.toml >/run/log 2>&1 & p=$!; \
+             echo $p >@/pid; wait $p; s=$?; wait; echo \"ended $s\" >>@/log",
         );
         self.says("the service is reached");
     }
