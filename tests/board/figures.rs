@@ -9,6 +9,7 @@
 //! not counted in ticks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use callbox::simulator::{Callee, Says, What};
@@ -26,20 +27,24 @@ const QUALIFY: Duration = ms(20);
 /// other, and than this.
 const REQUEST_BYTES: u64 = 300;
 
-/// The minutes to run under load; `None`, said, where nobody asks for figures.
-fn asked() -> Option<u64> {
-    let minutes = std::env::var("CALLBOX_FIGURES").ok();
-    if minutes.is_none() {
+/// The board, with the two programs on it; `None`, said, where nobody asks for
+/// figures.
+fn asked() -> Option<Board> {
+    let Some(programs) = std::env::var_os("CALLBOX_FIGURES") else {
         println!("left out: board/emulator/figures asks for it");
+        return None;
+    };
+    let board = Board::take();
+    for program in ["loopback", "outgoing"] {
+        board.share(&Path::new(&programs).join(program));
     }
-    minutes.map(|minutes| minutes.parse().expect("CALLBOX_FIGURES is minutes"))
+    Some(board)
 }
 
 #[test]
 #[ignore = "wants board/emulator/figures"]
 fn what_it_costs() {
-    if asked().is_some() {
-        let board = Board::take();
+    if let Some(board) = asked() {
         let least = loopback(&board);
         idle_and_in_a_call(&board, least);
     }
@@ -48,16 +53,17 @@ fn what_it_costs() {
 #[test]
 #[ignore = "wants board/emulator/figures"]
 fn how_soon_it_is() {
-    if asked().is_some() {
-        how_soon(&Board::take());
+    if let Some(board) = asked() {
+        how_soon(&board);
     }
 }
 
 #[test]
 #[ignore = "wants board/emulator/figures"]
 fn how_it_sounds_beside_busy_loops() {
-    if let Some(minutes) = asked() {
-        under_load(&Board::take(), minutes);
+    if let Some(board) = asked() {
+        let minutes = std::env::var("CALLBOX_FIGURES_MINUTES").expect("for how long");
+        under_load(&board, minutes.parse().expect("minutes"));
     }
 }
 

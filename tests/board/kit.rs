@@ -14,7 +14,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -123,6 +123,13 @@ impl Board {
     /// Where the service dials.
     pub(crate) fn public_url(&self) -> String {
         format!("wss://{DEVICE}:{}", self.guest.media_port)
+    }
+
+    /// Puts a program where the guest finds it, in `/share`.
+    pub(crate) fn share(&self, program: &Path) {
+        let name = program.file_name().expect("a file");
+        let to = self.guest.folder.join("share").join(name);
+        fs::copy(program, to).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     }
 
     /// A service behind TLS, which trusts the device's certificate.
