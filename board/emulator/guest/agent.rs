@@ -18,29 +18,31 @@
 //! to go on in the background needs `>/dev/null 2>&1 </dev/null &`.
 //!
 //! Always true: at most 64 commands run at a time, a command is at most 1 MB,
-//! and of each output 8 MB are kept, the rest is read and dropped. When the host
-//! hangs up, what it has asked for goes on, unanswered. The piece of an answer
-//! that was on its way then may reach the next caller: take a fresh id, and skip
-//! all before the answer to it.
+//! and of each output 8 MB are kept, the rest is read and dropped. Whoever asked
+//! may hang up: what was asked for goes on, and its answer, or the rest of it,
+//! reaches the next caller. So take a fresh id, and skip all before its answer.
+//! (That a caller is gone is told beside the data, and on a busy machine after
+//! the next one's request; answers that were withheld for it were missed.) After
+//! half a request leave the port alone for a second: what comes is its other half.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 const PORT: &str = "callbox.agent";
 const COMMANDS: usize = 64;
-const COMMAND_BYTES: u64 = 1 << 20;
+const COMMAND_BYTES: usize = 1 << 20;
 const OUTPUT_BYTES: u64 = 8 << 20;
-/// The driver takes no more at once, and a caller may be gone between two of them.
-const WRITE_BYTES: usize = 32 << 10;
 /// How often a port that nobody has opened on the host is tried again.
 const NOBODY_THERE: Duration = Duration::from_millis(10);
+/// How often within a request: then it is given up, and the next one awaited.
+const TRIES: u32 = 100;
 
 fn main() -> ExitCode {
     let served = port().and_then(|path| Agent::open(&path)).and_then(serve);
@@ -70,75 +72,89 @@ fn port() -> io::Result<PathBuf> {
 /// The way back to the host, shared by the commands that run.
 struct Agent {
     port: Mutex<File>,
-    read_end: Mutex<Option<File>>,
-    /// Counts callers: an answer goes to who asked, or to nobody.
-    caller: AtomicU64,
     running: AtomicUsize,
 }
 
 impl Agent {
-    fn open(path: &PathBuf) -> io::Result<Arc<Self>> {
+    fn open(path: &PathBuf) -> io::Result<(Arc<Self>, Requests)> {
         let port = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(Self {
-            read_end: Mutex::new(Some(port.try_clone()?)),
+        let requests = Requests(BufReader::new(port.try_clone()?));
+        let agent = Self {
             port: Mutex::new(port),
-            caller: AtomicU64::new(0),
             running: AtomicUsize::new(0),
-        }))
+        };
+        Ok((Arc::new(agent), requests))
     }
 
-    fn answer(&self, caller: u64, id: u64, answer: &Answer) -> io::Result<()> {
+    fn answer(&self, id: u64, answer: &Answer) -> io::Result<()> {
         let Answer { status, out, err } = answer;
-        let mut message =
-            format!("answer {id} {status} {} {}\n", out.len(), err.len()).into_bytes();
-        message.extend_from_slice(out);
-        message.extend_from_slice(err);
+        let head = format!("answer {id} {status} {} {}\n", out.len(), err.len());
         let mut port = self.port.lock().expect("nobody panics with the port");
-        for piece in message.chunks(WRITE_BYTES) {
-            if self.caller.load(Ordering::Relaxed) != caller {
-                return Ok(());
-            }
-            port.write_all(piece)?;
+        port.write_all(&[head.as_bytes(), out, err].concat())
+    }
+}
+
+/// What the host asks for.
+struct Requests(BufReader<File>);
+
+impl Requests {
+    /// The next request; one that makes no sense is nothing.
+    fn next(&mut self) -> io::Result<Option<(u64, String)>> {
+        while self.0.fill_buf()?.is_empty() {
+            thread::sleep(NOBODY_THERE);
         }
-        Ok(())
+        let Some((id, length)) = self.head()? else {
+            return Ok(None);
+        };
+        let mut command = vec![0; length];
+        for byte in &mut command {
+            match self.byte()? {
+                Some(next) => *byte = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((id, String::from_utf8_lossy(&command).into_owned())))
+    }
+
+    fn head(&mut self) -> io::Result<Option<(u64, usize)>> {
+        let mut head = Vec::new();
+        while head.len() < 64 {
+            match self.byte()? {
+                Some(b'\n') => break,
+                Some(byte) => head.push(byte),
+                None => return Ok(None),
+            }
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let mut words = head.split_whitespace();
+        let id = words.next().and_then(|word| word.parse().ok());
+        let length = words.next().and_then(|word| word.parse().ok());
+        Ok(id
+            .zip(length.filter(|length| *length <= COMMAND_BYTES))
+            .filter(|_| words.next().is_none()))
+    }
+
+    /// The next byte, or nothing when the caller has gone away. A new caller
+    /// seems to be away for a moment too.
+    fn byte(&mut self) -> io::Result<Option<u8>> {
+        for _ in 0..TRIES {
+            if let Some(byte) = self.0.fill_buf()?.first().copied() {
+                self.0.consume(1);
+                return Ok(Some(byte));
+            }
+            thread::sleep(NOBODY_THERE);
+        }
+        Ok(None)
     }
 }
 
 /// Takes requests for as long as the guest lives.
-fn serve(agent: Arc<Agent>) -> io::Result<()> {
-    let port = agent.read_end.lock().expect("taken once").take();
-    let mut port = BufReader::new(port.expect("taken once"));
+fn serve((agent, mut requests): (Arc<Agent>, Requests)) -> io::Result<()> {
     loop {
-        match request(&mut port)? {
-            Some((id, command)) => run_aside(&agent, id, command),
-            None => {
-                agent.caller.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(NOBODY_THERE);
-            }
+        if let Some((id, command)) = requests.next()? {
+            run_aside(&agent, id, command);
         }
     }
-}
-
-/// The next request, or nothing when the caller went away or talks nonsense.
-fn request(port: &mut BufReader<File>) -> io::Result<Option<(u64, String)>> {
-    let mut head = String::new();
-    if port.by_ref().take(64).read_line(&mut head)? == 0 || !head.ends_with('\n') {
-        return Ok(None);
-    }
-    let mut numbers = head.split_whitespace().map(str::parse::<u64>);
-    let (Some(Ok(id)), Some(Ok(length)), None) = (numbers.next(), numbers.next(), numbers.next())
-    else {
-        return Ok(None);
-    };
-    if length > COMMAND_BYTES {
-        return Ok(None);
-    }
-    let mut command = Vec::new();
-    port.by_ref().take(length).read_to_end(&mut command)?;
-    if command.len() as u64 != length {
-        return Ok(None);
-    }
-    Ok(Some((id, String::from_utf8_lossy(&command).into_owned())))
 }
 
 struct Answer {
@@ -149,7 +165,6 @@ struct Answer {
 
 fn run_aside(agent: &Arc<Agent>, id: u64, command: String) {
     let agent = Arc::clone(agent);
-    let caller = agent.caller.load(Ordering::Relaxed);
     thread::spawn(move || {
         let answer = if agent.running.fetch_add(1, Ordering::Relaxed) < COMMANDS {
             run(&command).unwrap_or_else(|error| refusal(&format!("cannot run a shell: {error}")))
@@ -157,7 +172,7 @@ fn run_aside(agent: &Arc<Agent>, id: u64, command: String) {
             refusal("too many commands at a time")
         };
         agent.running.fetch_sub(1, Ordering::Relaxed);
-        if let Err(error) = agent.answer(caller, id, &answer) {
+        if let Err(error) = agent.answer(id, &answer) {
             eprintln!("agent: answer {id}: {error}");
         }
     });
