@@ -14,7 +14,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -125,9 +125,11 @@ impl Board {
         format!("wss://{DEVICE}:{}", self.guest.media_port)
     }
 
-    /// The folder both sides see, where `board/emulator/figures` has put programs.
-    pub(crate) fn has(&self, program: &str) -> bool {
-        self.guest.folder.join("share").join(program).exists()
+    /// Puts a program where the guest finds it, in `/share`.
+    pub(crate) fn share(&self, program: &Path) {
+        let name = program.file_name().expect("a file");
+        let to = self.guest.folder.join("share").join(name);
+        fs::copy(program, to).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     }
 
     /// A service behind TLS, which trusts the device's certificate.
@@ -366,9 +368,12 @@ impl<'b> Device<'b> {
     /// `callbox run`, as the service manager would start it.
     #[track_caller]
     pub(crate) fn run(&mut self) {
+        // What it says goes through a pipe, as to a journal: the shared folder is
+        // slow, and nobody is to wait for it.
         self.aside(
-            "as-callbox callbox run --config @/callbox.toml >>@/log 2>&1 & \
-             echo $! >@/pid; wait $!; echo \"ended $?\" >>@/log",
+            "rm -f /run/log; mkfifo /run/log; cat </run/log >>@/log & \
+             as-callbox callbox run --config @/callbox.toml >/run/log 2>&1 & p=$!; \
+             echo $p >@/pid; wait $p; s=$?; wait; echo \"ended $s\" >>@/log",
         );
         self.says("the service is reached");
     }
