@@ -1,6 +1,6 @@
 //! What goes wrong in a call: the card, the program, the network.
 
-use callbox::panel::Show;
+use callbox::panel::{Show, Trouble};
 use callbox::simulator::{Reason, Says, Status, What};
 
 use crate::far_end::{Service, ms, poll, says, service_with, talks};
@@ -17,7 +17,7 @@ fn a_card_that_is_pulled_out_comes_back_in_the_call() {
     board.must("card out");
     device.says("the microphone is away");
     device.says("the callee does not hear the visitor");
-    device.shows(Show::Fault);
+    device.shows(Show::Trouble(Trouble::Sound));
     assert_eq!(far.call().status, Status::Answered);
     board.must("card in");
     device.says("is back");

@@ -69,7 +69,7 @@ fn a_full_panel_is_drawn_and_what_has_no_pin_is_told() {
         name: format!("<a> & part {n}"),
         sort,
         line: LineSpec::Name(format!("GPIO{n}")),
-        active_low: n % 2 == 0,
+        active_low: n.is_multiple_of(2),
     };
     let buttons = (2..18).map(|n| part(n, Sort::Button));
     let lamps = (18..26).map(|n| part(n, Sort::Lamp));
