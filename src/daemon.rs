@@ -33,6 +33,9 @@ mod status;
 mod streams;
 mod timeline;
 mod timetable;
+mod troubles;
+mod tunnel;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -58,8 +61,9 @@ use crate::edge::realtime::Wake;
 use crate::edge::rest::Rest;
 use crate::edge::socket::{self as stream, Hub};
 use crate::edge::store::{self, StoreHandle, Update};
+use crate::edge::tunnel::{State as TunnelState, Status as TunnelStatus, Tunnel};
 use crate::edge::zone::Zone;
-use crate::panel::{self, Show};
+use crate::panel::{self, Show, Trouble};
 use crate::trace::Trace;
 use crate::units::{AttemptId, ButtonId, E164, Mode, SocketId};
 use crate::wire::handshake::Token;
@@ -79,6 +83,9 @@ pub use setup::{
 use streams::{Live, Waiting};
 use timeline::Recorder;
 use timetable::Timetable;
+use troubles::Note;
+pub use troubles::trouble_of;
+pub use waiting::wait_for;
 
 /// REST answers that wait for the loop. A task waits when it is full.
 const ANSWERS: usize = 32;
@@ -137,6 +144,7 @@ struct Inlets {
     panel_state: watch::Receiver<PanelState>,
     asks: mpsc::Receiver<Ask>,
     card: mpsc::Receiver<card::Event>,
+    tunnel: Option<watch::Receiver<TunnelStatus>>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -144,7 +152,13 @@ struct Daemon {
     buttons: Vec<Button>,
     doors: Vec<Door>,
     from: E164,
-    public_url: WsUrl,
+    /// `None` until the tunnel tells.
+    public_url: Option<WsUrl>,
+    tunnel: Option<Tunnel>,
+    /// How the tunnel last was.
+    tunnel_was: Option<TunnelState>,
+    /// The lamp says that the tunnel needs care.
+    cut_off: bool,
     store_config: store::Config,
     /// What stands for `{place}` in an announcement.
     place: String,
@@ -199,6 +213,14 @@ struct Daemon {
     reconciling: bool,
     /// What the service last said against us, until it says nothing.
     complaint: String,
+    /// What its latest answer, or somebody else's in its place, means for the lamp.
+    said: Option<Trouble>,
+    /// For how long a side of the card has been missing.
+    missing_s: u32,
+    /// What `callbox card` found.
+    note: Note,
+    /// What the lamp shows of it all while nobody presses.
+    trouble: Option<Trouble>,
     health: Health,
     trace: Arc<Trace>,
     started: Instant,
@@ -232,6 +254,14 @@ impl Daemon {
             service_time,
             Arc::clone(&trace),
         )?;
+        let tunnel = match setup.tunnel {
+            Some(config) => {
+                let (door, routes) = (ingress.local_addr()?, routes.clone());
+                Some(Tunnel::start(config, door, routes, Arc::clone(&trace))?)
+            }
+            None => None,
+        };
+        let tunnel_status = tunnel.as_ref().map(Tunnel::watch);
         tokio::spawn(ingress.run());
 
         let (ask, asks) = mpsc::channel(ASKS);
@@ -282,8 +312,7 @@ impl Daemon {
                 routes.open(token, AttemptId(0), Mode::default());
             }
         }
-        let prefix = format!("{}/media/", setup.public_url.as_str());
-        let leftovers = Leftovers::new(opened.unfinished, prefix);
+        let leftovers = Leftovers::new(opened.unfinished, setup.public_url.as_ref());
 
         let panel_state = media.panel();
         let (answers_tx, answers) = mpsc::channel(ANSWERS);
@@ -292,6 +321,9 @@ impl Daemon {
             doors: setup.doors,
             from: setup.from,
             public_url: setup.public_url,
+            tunnel,
+            tunnel_was: None,
+            cut_off: false,
             store_config: setup.store,
             place: setup.place,
             zone: setup.timezone,
@@ -334,6 +366,10 @@ impl Daemon {
             online: None,
             reconciling: false,
             complaint: String::new(),
+            said: None,
+            missing_s: 0,
+            note: Note::new(setup.note),
+            trouble: None,
             health: Health::new(started),
             trace,
             started,
@@ -347,6 +383,7 @@ impl Daemon {
             panel_state,
             asks,
             card,
+            tunnel: tunnel_status,
             ended: opened.ended,
         };
         Ok((daemon, inlets))
@@ -372,6 +409,7 @@ impl Daemon {
                 Some(answered) = inlets.answers.recv() => self.on_answered(answered),
                 Some(ask) = inlets.asks.recv() => self.on_ask(ask),
                 Some(event) = inlets.card.recv() => self.on_card(&event),
+                status = tunnel::changed(&mut inlets.tunnel) => self.on_tunnel(status),
                 _ = warm.tick() => {
                     self.keep_warm();
                     if self.online == Some(false) {
@@ -426,11 +464,14 @@ impl Daemon {
             store,
             sound,
             media,
+            tunnel,
             ..
         } = self;
         drop(store);
         media.end().await;
-        if tokio::time::timeout(FLUSH_WITHIN, ended).await.is_err() {
+        let flushed = tokio::time::timeout(FLUSH_WITHIN, ended);
+        let (flushed, ()) = tokio::join!(flushed, tunnel::stop(tunnel));
+        if flushed.is_err() {
             tracing::error!("the records are not all on disk: the disk is too slow");
         }
         if !sound.stop() {
@@ -505,9 +546,14 @@ impl Daemon {
             return;
         };
         let (to, mode) = (target.number.clone(), button.mode);
+        let Some(base) = self.reachable_at() else {
+            tracing::error!("no call is placed: its sound would not find the way to this device");
+            let why = crate::call::Refusal::Offline;
+            return self.handle(Input::Refused { attempt, why });
+        };
         let token = self.attempts.token(attempt).or_else(|| self.token());
         let url = token.and_then(|token| {
-            let url = format!("{}{}", self.public_url.as_str(), token.media_path());
+            let url = format!("{}{}", base.as_str(), token.media_path());
             Some((token, WsUrl::parse(&url).ok()?))
         });
         let Some((token, url)) = url else {
@@ -528,7 +574,7 @@ impl Daemon {
         self.event("call", status::words(phase));
         let (show, tone) = face_of(phase, self.shown);
         self.shown = phase;
-        self.media.show(show);
+        self.media.show(self.with_trouble(show));
         // For the visitor it goes on ringing, without a break.
         if !(phase == Phase::Confirming && self.toned == tone) {
             self.engine.push(Command::Tone(tone));
@@ -559,6 +605,7 @@ impl Daemon {
     fn on_round(&mut self) {
         self.retry_held();
         self.look_at_the_clock();
+        self.look_for_trouble();
         // The watchdog is fed once the service manager knows of us.
         if self.ready {
             self.health
@@ -572,6 +619,7 @@ impl Daemon {
             }
         }
         self.reconcile();
+        self.look_at_tunnel();
     }
 
     /// Tells the trace, and the timeline of the call that is up.

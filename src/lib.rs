@@ -25,9 +25,10 @@
 //! thread, or another room; `tests/house.rs` reads the sources and keeps it so.
 //!
 //! [`edge`] talks to the system. [`daemon`] joins: it waits, hands in, drains,
-//! acts. [`config`] turns one file into the parts' own structs, [`cli`] has one
-//! file a subcommand, [`simulator`] is a telephone service to talk to over
-//! sockets. [`units`] and [`trace`] are what all of them share.
+//! acts. [`config`] turns one file, and what is known of the board, into the
+//! parts' own structs, [`cli`] has one file a subcommand, [`simulator`] is a
+//! telephone service to talk to over sockets. [`units`] and [`trace`] are what
+//! all of them share.
 //!
 //! # Threads
 //!
@@ -39,6 +40,8 @@
 //!  control   ordinary     daemon's loop, REST, TLS handshakes, control socket
 //!    │ channel
 //!  store     ordinary     SQLite
+//!  tunnel    ordinary     keeps a tunnel up, where [ingress] names one; the
+//!                         service's own passes the sound on a raised thread
 //! ```
 //!
 //! A TLS handshake or a slow disk never delays a packet; the audio thread

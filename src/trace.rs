@@ -102,6 +102,18 @@ counters! {
     HandshakesOtherCall = "handshakes_other_call",
     /// Handshakes let in before the service's time was known.
     HandshakesUnjudged = "handshakes_unjudged",
+    /// Times the tunnel was started.
+    TunnelStarts = "tunnel_starts",
+    /// Times the tunnel ended by itself, or did not start.
+    TunnelEnds = "tunnel_ends",
+    /// Times the tunnel was ended because nothing came through it any more.
+    TunnelHangs = "tunnel_hangs",
+    /// Round trips through the tunnel that worked.
+    TunnelTrips = "tunnel_trips",
+    /// Round trips through the tunnel that failed.
+    TunnelTripsFailed = "tunnel_trips_failed",
+    /// Lines of the tunnel program that were too many to be logged.
+    TunnelLinesDropped = "tunnel_lines_dropped",
     /// Media messages taken in.
     MediaIn = "media_in",
     /// Media messages sent.

@@ -96,7 +96,7 @@ fn every_sample_reaches_the_speaker_behind_the_silence_held() {
         let card = alsa::open(&config);
         let held = card
             .fits()
-            .find_map(|(direction, fit)| (direction == Direction::Speaker).then_some(fit.held))
+            .find_map(|(direction, _, fit)| (direction == Direction::Speaker).then_some(fit.held))
             .unwrap();
         drop(card);
         let (running, _) = start(&config);

@@ -104,7 +104,7 @@ fn line() -> Config {
 
 fn start_line() -> Bench {
     let card = alsa::open(&line());
-    let fits: Vec<_> = card.fits().map(|(direction, _)| direction).collect();
+    let fits: Vec<_> = card.fits().map(|(direction, _, _)| direction).collect();
     assert_eq!(
         fits,
         [Direction::Microphone, Direction::Speaker],

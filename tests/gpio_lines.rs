@@ -91,25 +91,25 @@ fn what_cannot_be_had_says_what_to_do() {
         (
             denied,
             "GPIO4",
-            Next::GiveUp,
+            Next::Retry,
             "callbox may not open /dev/gpiochip0; add its user to the group that owns the file, `sudo usermod -aG gpio USER` on most boards, and start it again",
         ),
         (
             board(),
             "GPIO117",
-            Next::GiveUp,
+            Next::Retry,
             "no GPIO line is called \"GPIO117\"; names like it are GPIO11, GPIO17, GPIO1, GPIO10, GPIO12",
         ),
         (
             board(),
             "gpio4",
-            Next::GiveUp,
+            Next::Retry,
             "no GPIO line is called \"gpio4\"; names like it are GPIO4, GPIO0, GPIO1, GPIO14, GPIO2",
         ),
         (
             board(),
             "pinctrl-rp1:4",
-            Next::GiveUp,
+            Next::Retry,
             "no GPIO chip is labelled \"pinctrl-rp1\"; this machine has pinctrl-bcm2711, raspberrypi-exp-gpio",
         ),
         (

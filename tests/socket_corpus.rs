@@ -142,3 +142,13 @@ fn no_file_breaks_the_prompts() {
 fn nothing_typed_breaks_a_number() {
     check("number", checks::number);
 }
+
+#[test]
+fn nothing_typed_breaks_wifi_txt() {
+    check("wifi", checks::wifi);
+}
+
+#[test]
+fn nothing_written_breaks_the_profiles() {
+    check("profile", checks::profile);
+}

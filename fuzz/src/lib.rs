@@ -12,7 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use callbox::audio::prompt::PROMPT_MAX;
-use callbox::config;
+use callbox::config::profile::{self, Model};
+use callbox::config::{self, Machine, wifi};
+use callbox::edge::alsa::CardInfo;
 use callbox::edge::prompts;
 use callbox::edge::store::{BLOB_MAX, COLUMNS_MAX, Column, EVENTS_MAX, NumberFilter, Timeline};
 use callbox::trace::Counter;
@@ -315,12 +317,82 @@ pub fn config(bytes: &[u8]) {
             let again = config::parse(path, &shown).expect("what is shown can be read");
             let again = toml::to_string(&again).expect("as before");
             assert_eq!(again, shown, "it means the same");
+            let mut settled = file;
+            settled.settle(&pi());
+            let shown = toml::to_string(&settled).expect("settled values can be shown");
+            config::parse(path, &shown).expect("and read");
         }
         Err(fault) => {
             let words = fault.to_string();
             assert!(words.starts_with("callbox.toml:"), "{words}");
             assert!(!words.contains(['\n', '\u{1b}']), "one safe line: {words}");
         }
+    }
+}
+
+/// The Wi-Fi networks on a card.
+pub fn wifi(bytes: &[u8]) {
+    let Ok(text) = config::plain_text(bytes) else {
+        return;
+    };
+    let read = wifi::parse(&text);
+    assert!(read.networks.len() <= wifi::NETWORKS_MAX);
+    let lines = 1 + text.matches(['\n', '\r']).count();
+    for network in &read.networks {
+        assert!((1..=32).contains(&network.ssid.len()));
+    }
+    for wrong in &read.wrongs {
+        assert!((1..=lines).contains(&wrong.line), "{wrong:?}");
+        assert!(!wrong.what.contains(char::is_control), "{wrong:?}");
+    }
+    let blotted = wifi::blot(bytes, &read);
+    assert_eq!(blotted.len(), bytes.len(), "nothing is moved on the card");
+    let text = config::plain_text(&blotted).expect("as good a text as before");
+    let again = wifi::parse(&text);
+    if !read.wrongs.is_empty() {
+        return;
+    }
+    assert!(!again.has_secrets(), "all of them were taken: {text:?}");
+    // The hash is slow by design.
+    if bytes.len().is_multiple_of(8) {
+        let (kept, _) = read.keep(&wifi::Kept::default());
+        assert_eq!(again.keep(&kept).0, kept, "the next boot knows the same");
+        let file = kept.supplicant();
+        assert_eq!(
+            file.matches("network={").count(),
+            file.matches("}\n").count()
+        );
+        assert!(!file.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
+    }
+}
+
+/// A board with a card, for a configuration to be settled on.
+fn pi() -> Machine {
+    Machine {
+        model: Model::read(b"Raspberry Pi 5 Model B Rev 1.0\0"),
+        cards: vec![CardInfo {
+            id: "Device".to_owned(),
+            driver: "USB-Audio".to_owned(),
+            microphone: Some(0),
+            speaker: Some(0),
+            ..CardInfo::default()
+        }],
+    }
+}
+
+/// A profile as somebody wrote it, and what a machine says it is.
+pub fn profile(bytes: &[u8]) {
+    if let Some(model) = Model::read(bytes) {
+        let words = model.to_string();
+        assert!(
+            !words.contains(char::is_control),
+            "one safe line: {words:?}"
+        );
+        let board = profile::Board::of_model(&model);
+        assert!(board.is_none() || words.starts_with("Raspberry Pi"));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        profile::try_read(text);
     }
 }
 

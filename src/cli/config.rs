@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{ConfigPath, Failure};
-use crate::config::{Button, File, TEMPLATE, load};
+use crate::config::{Button, File, Machine, TEMPLATE, load};
 
 /// `callbox config …`
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             println!("{}: {}", at.config.display(), summary(&file));
         }
         What::Show(at) => {
-            let file = load(&at.config)?;
+            let mut file = load(&at.config)?;
+            file.settle(&Machine::here());
             print!("{}", toml::to_string(&file)?);
             if !file.doors.is_empty() {
                 println!("\n# The codes and words that open doors are not shown.");

@@ -14,10 +14,13 @@
 //!
 //! Exit code: 0 without a fault, else 1; warnings do not count.
 
+pub(super) mod board;
 mod device;
+pub(super) mod links;
 mod network;
 mod panel;
-mod report;
+pub(super) mod report;
+mod tunnel;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -29,13 +32,14 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{ConfigPath, Failure, text};
-use crate::config::{Button, File, load};
+use crate::config::{Button, File, Machine, load};
 use crate::edge::clock::Stamp;
 use crate::edge::control::{NoAnswer, ask};
 use crate::edge::ingress::Routes;
 use crate::edge::rest::Rest;
+use crate::edge::tunnel::Tunnel;
 use crate::wire::control::Request;
-use crate::wire::rest::{ApiError, Number, Pair};
+use crate::wire::rest::{ApiError, Number, Pair, WsUrl};
 
 use report::{Finding, Level, Report};
 
@@ -50,21 +54,25 @@ pub(super) struct Arguments {
 }
 
 /// What is looked at, in an order in which the first fault explains those behind it.
-const CHECKS: [(&str, Check); 17] = [
+const CHECKS: [(&str, Check); 21] = [
     ("config", config),
     ("daemon", daemon),
     ("control", device::control),
+    ("board", board::board),
     ("secrets", device::secrets),
     ("doors", panel::doors),
+    ("network", links::network),
     ("service", network::service),
     ("number", network::number),
     ("inbound", network::inbound),
     ("clock", network::clock),
     ("hours", panel::hours),
     ("cards", device::cards),
+    ("mixer", board::mixer),
     ("prompts", panel::prompts),
     ("lines", device::lines),
     ("ingress", network::ingress),
+    ("tunnel", tunnel::tunnel),
     ("round trip", network::round_trip),
     ("records", device::records),
     ("rights", device::rights),
@@ -76,6 +84,8 @@ type Check = fn(&mut Patient) -> Vec<Finding>;
 struct Patient {
     path: PathBuf,
     file: File,
+    /// What is found here.
+    machine: Machine,
     /// The running daemon's status, or why there is none.
     daemon: Result<Value, NoAnswer>,
     /// What the service said when it was asked for the number's calls.
@@ -83,6 +93,8 @@ struct Patient {
     runtime: Runtime,
     /// The ingress opened in the daemon's place, for the round trip.
     door: Option<Routes>,
+    /// The tunnel started in the daemon's place, for the same.
+    tunnel: Option<Tunnel>,
 }
 
 /// What the service said.
@@ -109,6 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             for (name, check) in CHECKS {
                 show.add(name, check(&mut patient));
             }
+            tunnel::end(&mut patient);
             // A name server that is still waited for must not keep us.
             patient.runtime.shutdown_background();
         }
@@ -173,7 +186,9 @@ impl Show {
 }
 
 impl Patient {
-    fn new(path: &Path, file: File) -> Result<Self, Failure> {
+    fn new(path: &Path, mut file: File) -> Result<Self, Failure> {
+        let machine = Machine::here();
+        file.settle(&machine);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -182,11 +197,19 @@ impl Patient {
         Ok(Self {
             path: path.to_owned(),
             file,
+            machine,
             daemon,
             service,
             runtime,
             door: None,
+            tunnel: None,
         })
+    }
+
+    /// Where the service reaches the device, as far as it is known.
+    fn public_url(&self) -> Option<WsUrl> {
+        let told = self.tunnel.as_ref().and_then(|t| t.status().public_url);
+        told.or_else(|| self.file.public_url())
     }
 
     fn runs(&self) -> bool {

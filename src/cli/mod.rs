@@ -4,7 +4,9 @@
 //! the person at the terminal, which is printed behind `callbox:`. Exit codes:
 //! 0 done, 1 it failed, 2 the arguments were wrong.
 
+mod board;
 pub mod calls;
+mod card;
 mod config;
 mod control;
 mod demo;
@@ -52,7 +54,7 @@ struct ConfigPath {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Be the intercom: what the service manager starts
-    Run(ConfigPath),
+    Run(run::Arguments),
     /// Make a whole call on this machine: no hardware, no account
     Demo(demo::Arguments),
     /// Be the telephone service, for tests and for trying things out
@@ -67,8 +69,12 @@ enum Command {
     Calls(calls::Arguments),
     /// The configuration file: write one, check it, show what it means
     Config(config::Arguments),
+    /// The part of a card image that any PC can edit: take it in, report on it
+    Card(card::Arguments),
     /// What the service does with calls to this device's number
     Service(service::Arguments),
+    /// What is known of boards and sound cards, and which of them this is
+    Board(board::Arguments),
     /// Try everything the configuration names, and say what to mend
     Doctor(doctor::Arguments),
 }
@@ -84,7 +90,7 @@ pub fn main() -> ExitCode {
     };
     log::start(arguments.log.unwrap_or(usual));
     let done = match arguments.command {
-        Command::Run(at) => run::run(&at.config),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Call(arguments) => control::call(&arguments),
@@ -92,7 +98,9 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => control::status(&arguments),
         Command::Calls(arguments) => show_calls(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Card(arguments) => card::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
+        Command::Board(arguments) => board::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

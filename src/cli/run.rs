@@ -1,26 +1,94 @@
 //! `callbox run`: the intercom itself, as the service manager starts it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::card::NOTE;
+use super::{ConfigPath, Failure};
 use crate::audio::engine::Engine;
-use crate::config::{File, load};
-use crate::daemon::{self, Face, Hardware, Lines, StartSound};
+use crate::config::{File, Machine, lamp_lines_at, load};
+use crate::daemon::{self, Face, Hardware, Lines, Setup, StartError, StartSound};
 use crate::edge::gpio::{self, ButtonLine, Buttons, LinePin, OutputLine};
 use crate::edge::panel_inputs::EdgeSource;
 use crate::edge::{alsa, realtime};
-use crate::panel::{Input, LampRole, Level};
+use crate::panel::{Input, LampRole, Level, Trouble};
 use crate::trace::Trace;
 use crate::units::ButtonId;
 
-pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
-    let file = load(config)?;
-    let setup = file.setup()?;
+/// `callbox run …`
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    at: ConfigPath,
+    /// Where `callbox card` leaves its notes. A configuration that is not good,
+    /// and a start that fails, are waited out then, with the reason on the lamp
+    #[arg(long, value_name = "DIR")]
+    card: Option<PathBuf>,
+}
+
+/// A start that failed is tried again after this: what it wants may come, an
+/// address or a disk.
+const AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let path = &arguments.at.config;
+    let Some(card) = &arguments.card else {
+        serve(prepare(path).map_err(|(_, why)| why)?)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut failed: Option<(Instant, String)> = None;
+    loop {
+        let begin = || match &failed {
+            Some((at, why)) if at.elapsed() < AGAIN => Err((Trouble::Other, why.clone())),
+            _ => prepare(path),
+        };
+        let Some((file, mut setup)) = daemon::wait_for(begin, || lamps(path), stopped())? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        setup.note = Some(card.join(NOTE));
+        match serve((file, setup)) {
+            Ok(()) => return Ok(ExitCode::SUCCESS),
+            Err(error) => failed = Some((Instant::now(), error.to_string())),
+        }
+    }
+}
+
+/// What a device is to be, or what is wrong with its configuration.
+fn prepare(path: &Path) -> Result<(File, Setup), (Trouble, String)> {
+    let mut file = load(path).map_err(|fault| (Trouble::Config, fault.to_string()))?;
+    file.settle(&Machine::here());
+    // Asked for before the rest: a missing key is no fault of the file.
+    file.rest().map_err(|why| (Trouble::Key, why))?;
+    let setup = file.setup().map_err(|why| (Trouble::Config, why))?;
+    Ok((file, setup))
+}
+
+/// The lamps of a configuration that is not good, as far as they can be lit.
+fn lamps(path: &Path) -> Vec<(LampRole, LinePin)> {
+    let open = |(role, line): (_, OutputLine)| match LinePin::open(&line) {
+        Ok(pin) => Some((role, pin)),
+        Err(error) => {
+            tracing::warn!("no lamp: {error}");
+            None
+        }
+    };
+    lamp_lines_at(path).into_iter().filter_map(open).collect()
+}
+
+fn serve((file, setup): (File, Setup)) -> Result<(), StartError> {
+    if let Some(board) = file.settled.board {
+        tracing::info!("board: {}", board.title);
+    }
+    if let (Some(said), Some(here)) = (file.board.model, file.settled.here)
+        && said != here
+    {
+        let (said, here) = (said.name, here.name);
+        tracing::warn!("[board] model is {said:?}, but this is {here:?}");
+    }
     if let Err(denied) = realtime::lock_memory() {
         tracing::warn!("{denied}");
     }
@@ -36,7 +104,7 @@ pub(super) fn run(config: &Path) -> Result<ExitCode, Failure> {
     };
     daemon::run(setup, hardware, None, stopped())?;
     tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Done when the service manager, or a person at the terminal, says so.
@@ -61,8 +129,8 @@ fn card(file: &File) -> StartSound {
     Box::new(move |config, ports, wake, trace| {
         dump_at_panic(Arc::clone(&trace));
         let card = alsa::open(&cards);
-        for (direction, fit) in card.fits() {
-            tracing::info!("{direction}: {fit}");
+        for (direction, name, fit) in card.fits() {
+            tracing::info!("{direction}: {name}, {fit}");
         }
         let engine = Engine::new(config, ports, card.microphone(), card.speaker());
         card.start(engine, wake, trace)

@@ -7,6 +7,7 @@ use super::button::{Action, Button, Kind, Target};
 use super::file::{Door, File, InboundAction, IngressMode};
 use super::hours::When;
 use crate::edge::gpio::LineSpec;
+use crate::edge::tunnel::PORT;
 use crate::panel::BadConfig;
 use crate::units::E164;
 
@@ -19,6 +20,9 @@ const LAMPS_MAX: usize = 8;
 const DOORS_MAX: usize = 4;
 const SCHEDULES_MAX: usize = 32;
 const ALLOWED_MAX: usize = 64;
+/// Words of a tunnel program's command, and bytes of one.
+const COMMAND_WORDS: usize = 64;
+const COMMAND_WORD: usize = 1024;
 /// Words that open one door, and characters of one.
 const WORDS_MAX: usize = 8;
 const WORD_LENGTH: std::ops::RangeInclusive<usize> = 3..=64;
@@ -65,46 +69,92 @@ impl File {
     }
 
     fn check_sound(&self) -> Result<(), Wrong> {
-        let wrong = |key, what: &str| Err(Wrong::new("sound", key, what));
-        if !matches!(self.sound.rate, 16_000 | 48_000) {
-            return wrong("rate", "callbox runs cards at 48000 or 16000");
+        match self.sound.rate {
+            None | Some(16_000 | 48_000) => Ok(()),
+            Some(_) => Err(Wrong::new(
+                "sound",
+                "rate",
+                "callbox runs cards at 48000 or 16000",
+            )),
         }
-        if self.sound.microphone.is_empty() || self.sound.speaker.is_empty() {
-            return wrong(
-                "microphone",
-                "an ALSA name may not be empty; `callbox doctor` lists them",
-            );
-        }
-        Ok(())
     }
 
     fn check_ingress(&self) -> Result<(), Wrong> {
-        let wrong = |key, what: &str| Err(Wrong::new("ingress", key, what));
-        let files = [
-            ("certificate", &self.ingress.certificate),
-            ("private_key", &self.ingress.private_key),
+        let ingress = &self.ingress;
+        let mode = ingress.mode;
+        let wrong = |key, what: String| Err(Wrong::new("ingress", key, what));
+        if mode == IngressMode::Inkbox && !cfg!(feature = "tunnel") {
+            return wrong(
+                "mode",
+                "this callbox was built without the service's own tunnel; install a package or \
+                 image that has it, build with `--features tunnel`, or set mode = \"command\" \
+                 with a tunnel program of your own"
+                    .to_owned(),
+            );
+        }
+        let by_file = "/path/to/file.pem";
+        let is_tls = mode == IngressMode::Tls;
+        let keys = [
+            (
+                "public_url",
+                ingress.public_url.is_some(),
+                mode != IngressMode::Inkbox,
+                "\"wss://door.example.org\"".to_owned(),
+            ),
+            (
+                "certificate",
+                ingress.certificate.is_some(),
+                is_tls,
+                format!("{by_file:?}"),
+            ),
+            (
+                "private_key",
+                ingress.private_key.is_some(),
+                is_tls,
+                format!("{by_file:?}"),
+            ),
+            (
+                "command",
+                !ingress.command.is_empty(),
+                mode == IngressMode::Command,
+                "[\"ssh\", \"-N\", …]; `callbox config init` writes an example".to_owned(),
+            ),
         ];
-        for (key, file) in files {
-            match (self.ingress.mode, file) {
-                (IngressMode::Tls, None) => {
-                    let what = format!("mode = \"tls\" needs {key} = \"/path/to/file.pem\"");
-                    return wrong(key, &what);
+        for (key, is_set, is_needed, example) in keys {
+            let word = mode.word();
+            match (is_set, is_needed) {
+                (false, true) => {
+                    return wrong(key, format!("mode = \"{word}\" needs {key} = {example}"));
                 }
-                (IngressMode::PublicUrl, Some(_)) => {
-                    return wrong(
-                        key,
-                        "mode = \"public-url\" leaves TLS to the proxy; remove this, or set mode = \"tls\"",
-                    );
+                (true, false) => {
+                    return wrong(key, format!("mode = \"{word}\" {}", superfluous(mode, key)));
                 }
                 _ => {}
             }
         }
-        if self.ingress.mode == IngressMode::PublicUrl && !self.ingress.listen.ip().is_loopback() {
-            return wrong(
-                "listen",
-                "in mode \"public-url\" the socket is not encrypted, so it listens on this \
-                 machine only: 127.0.0.1 or [::1]",
+        if ingress.tunnel.is_some() && mode != IngressMode::Inkbox {
+            let what = format!("mode = \"{}\" {}", mode.word(), superfluous(mode, "tunnel"));
+            return wrong("tunnel", what);
+        }
+        if ingress
+            .tunnel
+            .as_deref()
+            .is_some_and(|name| !is_tunnel_name(name))
+        {
+            let what = "a tunnel has the name of its agent identity: 3 to 63 letters, digits and \
+                        hyphens";
+            return wrong("tunnel", what.to_owned());
+        }
+        if let Err(what) = command(&ingress.command) {
+            return wrong("command", what);
+        }
+        if !is_tls && !ingress.listen.ip().is_loopback() {
+            let what = format!(
+                "in mode \"{}\" the socket is not encrypted, so it listens on this machine \
+                 only: 127.0.0.1 or [::1]",
+                mode.word()
             );
+            return wrong("listen", what);
         }
         Ok(())
     }
@@ -295,6 +345,65 @@ impl File {
         }
         Ok(())
     }
+}
+
+/// Why a key has no business in a mode, and what to do.
+fn superfluous(mode: IngressMode, key: &str) -> String {
+    let why = match (key, mode) {
+        ("public_url", _) => "learns the address from the service",
+        ("certificate" | "private_key", IngressMode::PublicUrl) => "leaves TLS to the proxy",
+        ("certificate" | "private_key", _) => "leaves TLS to the far end of the tunnel",
+        ("command", _) => "starts no program",
+        _ => "has no tunnel of the service's",
+    };
+    let other = match key {
+        "command" => "command",
+        "tunnel" => "inkbox",
+        "public_url" => "public-url",
+        _ => "tls",
+    };
+    format!("{why}; remove this, or set mode = \"{other}\"")
+}
+
+fn is_tunnel_name(name: &str) -> bool {
+    let name = name.strip_prefix('@').unwrap_or(name);
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (3..=63).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// A tunnel program and its arguments, if there are any.
+fn command(words: &[String]) -> Result<(), String> {
+    if words.len() > COMMAND_WORDS {
+        return Err(format!("a command has at most {COMMAND_WORDS} words"));
+    }
+    for (n, word) in words.iter().enumerate() {
+        if word.len() > COMMAND_WORD || word.contains(char::is_control) {
+            return Err(format!(
+                "a word of a command has at most {COMMAND_WORD} printable bytes"
+            ));
+        }
+        let relative = word.contains('/') && !word.starts_with('/');
+        if n == 0 && (word.is_empty() || relative || word.contains([' ', '{'])) {
+            return Err(
+                "the first word is the program's name, or its whole path; each of its arguments \
+                 is a word of its own"
+                    .to_owned(),
+            );
+        }
+        let braces = word
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'));
+        let mut names = braces.map(|(name, _)| name);
+        let is_name =
+            |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+        if let Some(name) = names.find(|name| is_name(name) && *name != "port") {
+            return Err(format!(
+                "{{{name}}} stands for nothing; {PORT} is the port to forward to"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A key and what is wrong with it.

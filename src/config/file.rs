@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::board::{Board, Settled};
 use super::button::{Button, Schedule};
 use super::door::{Code, Words};
 use super::hours::Hours;
 use super::value::{
-    as_base, as_channel, as_line, as_ms, as_order, as_role, as_seconds, as_some_id, as_some_text,
-    as_style, as_zone, base, channel, code, decibels, line, ms, number, numbers, order, path, role,
-    seconds, some_id, some_path, some_text, style, whole_number, whole_numbers, within, words,
-    ws_url, zone,
+    as_base, as_line, as_ms, as_order, as_role, as_seconds, as_some_channel, as_some_id,
+    as_some_ms, as_some_text, as_style, as_zone, base, card_name, code, command, decibels, line,
+    ms, number, numbers, order, path, role, seconds, some_channel, some_id, some_ms, some_path,
+    some_text, some_within, some_ws_url, style, whole_number, whole_numbers, within, words, zone,
 };
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
@@ -29,6 +30,9 @@ use crate::wire::rest::{BaseUrl, PhoneNumberId, WsUrl};
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// The board and its sound card.
+    #[serde(default)]
+    pub board: Board,
     /// The telephone service.
     pub service: Service,
     /// How the service reaches this device.
@@ -75,6 +79,9 @@ pub struct File {
     /// The control socket.
     #[serde(default)]
     pub control: Control,
+    /// What is known of the machine; see [`settle`](Self::settle).
+    #[serde(skip)]
+    pub settled: Settled,
 }
 
 /// `[service]`
@@ -108,9 +115,10 @@ pub struct Service {
 pub struct Ingress {
     /// Who ends TLS.
     pub mode: IngressMode,
-    /// The `wss://` address the service dials, without a path of ours.
-    #[serde(deserialize_with = "ws_url")]
-    pub public_url: WsUrl,
+    /// The `wss://` address the service dials, without a path of ours. `None`
+    /// where the service's own tunnel tells.
+    #[serde(default, deserialize_with = "some_ws_url")]
+    pub public_url: Option<WsUrl>,
     /// Where this device listens.
     #[serde(default = "listen")]
     pub listen: SocketAddr,
@@ -120,16 +128,46 @@ pub struct Ingress {
     /// Its private key in PEM, for `tls`.
     #[serde(default, deserialize_with = "some_path")]
     pub private_key: Option<PathBuf>,
+    /// The program that keeps a tunnel up, and its arguments, for `command`.
+    #[serde(default, deserialize_with = "command")]
+    pub command: Vec<String>,
+    /// The name of the service's own tunnel, for `inkbox`. `None`: the only
+    /// one of the API key.
+    #[serde(default)]
+    pub tunnel: Option<String>,
 }
 
-/// Who ends TLS.
+/// How the service gets to this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IngressMode {
-    /// A proxy or tunnel of the installer's, which forwards to `listen`.
+    /// By a proxy or tunnel of the installer's, which forwards to `listen`.
     PublicUrl,
-    /// This device, with its own certificate.
+    /// Straight to this device, with its own certificate.
     Tls,
+    /// By a tunnel program that callbox starts and keeps up.
+    Command,
+    /// By the service's own tunnel.
+    Inkbox,
+}
+
+impl IngressMode {
+    /// The word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::PublicUrl => "public-url",
+            Self::Tls => "tls",
+            Self::Command => "command",
+            Self::Inkbox => "inkbox",
+        }
+    }
+
+    /// Whether a tunnel is callbox's own affair.
+    #[must_use]
+    pub fn has_tunnel(self) -> bool {
+        matches!(self, Self::Command | Self::Inkbox)
+    }
 }
 
 /// `[panel]`
@@ -285,29 +323,32 @@ pub struct Prompts {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sound {
-    /// ALSA name of the microphone.
-    pub microphone: String,
+    /// ALSA name of the microphone. `None`, and all other `None` here: as the
+    /// kind of card wants it, see [`File::settle`].
+    #[serde(deserialize_with = "card_name")]
+    pub microphone: Option<String>,
     /// ALSA name of the speaker.
-    pub speaker: String,
+    #[serde(deserialize_with = "card_name")]
+    pub speaker: Option<String>,
     /// Samples per second: 48000 or 16000.
-    #[serde(deserialize_with = "within::<16_000, 48_000, _>")]
-    pub rate: u32,
+    #[serde(deserialize_with = "some_within::<16_000, 48_000, _>")]
+    pub rate: Option<u32>,
     /// 1 or 2, of the microphone.
-    #[serde(deserialize_with = "within::<1, 2, _>")]
-    pub microphone_channels: u32,
+    #[serde(deserialize_with = "some_within::<1, 2, _>")]
+    pub microphone_channels: Option<u32>,
     /// 1 or 2, of the speaker.
-    #[serde(deserialize_with = "within::<1, 2, _>")]
-    pub speaker_channels: u32,
+    #[serde(deserialize_with = "some_within::<1, 2, _>")]
+    pub speaker_channels: Option<u32>,
     /// Length of a period.
     #[serde(
         rename = "period_ms",
-        deserialize_with = "ms::<2, 40, _>",
-        serialize_with = "as_ms"
+        deserialize_with = "some_ms::<2, 40, _>",
+        serialize_with = "as_some_ms"
     )]
-    pub period: Duration,
+    pub period: Option<Duration>,
     /// Periods of the playback buffer.
-    #[serde(deserialize_with = "within::<2, 8, _>")]
-    pub periods: u32,
+    #[serde(deserialize_with = "some_within::<2, 8, _>")]
+    pub periods: Option<u32>,
     /// Gain towards the far end.
     #[serde(rename = "microphone_db", deserialize_with = "decibels")]
     pub microphone_gain: f32,
@@ -315,8 +356,8 @@ pub struct Sound {
     #[serde(rename = "speaker_db", deserialize_with = "decibels")]
     pub speaker_gain: f32,
     /// Which channel of a stereo microphone is heard.
-    #[serde(deserialize_with = "channel", serialize_with = "as_channel")]
-    pub microphone_channel: MicChannel,
+    #[serde(deserialize_with = "some_channel", serialize_with = "as_some_channel")]
+    pub microphone_channel: Option<MicChannel>,
     /// Whose tones the visitor knows.
     #[serde(deserialize_with = "style", serialize_with = "as_style")]
     pub tones: Style,
@@ -417,16 +458,16 @@ impl Default for Panel {
 impl Default for Sound {
     fn default() -> Self {
         Self {
-            microphone: "default".to_owned(),
-            speaker: "default".to_owned(),
-            rate: 48_000,
-            microphone_channels: 1,
-            speaker_channels: 1,
-            period: Duration::from_millis(10),
-            periods: 3,
+            microphone: None,
+            speaker: None,
+            rate: None,
+            microphone_channels: None,
+            speaker_channels: None,
+            period: None,
+            periods: None,
             microphone_gain: 0.0,
             speaker_gain: 0.0,
-            microphone_channel: MicChannel::default(),
+            microphone_channel: None,
             tones: Style::default(),
             half_duplex: true,
             volume_step_db: 3,

@@ -14,27 +14,36 @@
 //!
 //! Read at start, by `doctor` and by `config check`; not on any hot path.
 
+mod board;
 mod button;
 mod check;
 mod door;
 mod file;
 mod hours;
 mod parts;
+mod plain;
+pub mod profile;
 mod secret;
 mod text;
 mod value;
+pub mod wifi;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use check::Wrong;
 
+use crate::edge::gpio::OutputLine;
+use crate::panel::LampRole;
+
+pub use board::{Board, Machine, Mixer, Settled, SoundChoice};
 pub use button::{Action, Button, Kind, Schedule, Target};
 pub use door::{BadCode, Code, Words};
 pub use file::{Call, Control, File, Inbound, InboundAction, Ingress, IngressMode, Limits};
 pub use file::{Clock, Door, Lamp, Panel, Place, Prompts, Service, Sound, Store};
 pub use hours::{BadDays, BadHours, BadTime, Days, Hours, TimeOfDay, When};
 pub use parts::NO_SIGNING_KEY;
+pub use plain::{NotText, Wide, plain_text};
 pub use text::{BadText, Facts, Text};
 
 /// Where the configuration is unless the command line says otherwise.
@@ -44,7 +53,7 @@ pub const DEFAULT_PATH: &str = "/etc/callbox/callbox.toml";
 pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// Larger files are refused unread: 64 KiB.
-const SIZE_MAX: u64 = 64 * 1024;
+pub const SIZE_MAX: u64 = 64 * 1024;
 
 /// Reads and checks the file at `path`.
 ///
@@ -67,19 +76,22 @@ pub fn load(path: &Path) -> Result<File, Fault> {
         )));
     }
     let bytes = std::fs::read(path).map_err(|e| fault(unreadable(path, &e)))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        let at = Some(At {
-            line,
+    parse_bytes(path, &bytes)
+}
+
+/// Checks `bytes`, in whatever encoding a PC's editor saved them, as if they
+/// had been read from `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<File, Fault> {
+    let text = plain_text(bytes).map_err(|not| Fault {
+        path: path.to_owned(),
+        at: Some(At {
+            line: not.line,
             key: String::new(),
-        });
-        Fault {
-            at,
-            ..fault("this is not UTF-8 text; save the file as UTF-8".to_owned())
-        }
+        }),
+        what: not.to_string(),
     })?;
     parse(path, &text)
 }
@@ -109,6 +121,39 @@ fn plain(error: &toml::de::Error) -> &str {
         }
         said => said,
     }
+}
+
+/// The lines of the lamps in a file that may be broken elsewhere. Where none
+/// can be read it is the line the template gives to the lamp, unless the file
+/// names that line for something else.
+#[must_use]
+pub fn lamp_lines_at(path: &Path) -> Vec<(LampRole, OutputLine)> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = plain_text(&bytes[..bytes.len().min(SIZE_MAX as usize)]).unwrap_or_default();
+    let lamps = lamps_in(&text);
+    let usual = "line = \"GPIO27\"";
+    let is_free = !text.contains("GPIO27") && parse(path, &text).is_err();
+    let usual = toml::from_str(usual).ok().filter(|_| is_free);
+    let used = lamps.is_empty().then_some(usual).flatten();
+    let lamps = lamps.into_iter().chain(used);
+    lamps.map(|lamp| (lamp.role, lamp.output())).collect()
+}
+
+/// The `[[lamp]]` sections that are whole by themselves.
+fn lamps_in(text: &str) -> Vec<Lamp> {
+    let mut lamps = Vec::new();
+    let mut section: Option<String> = None;
+    for line in text.lines().chain(["[end]"]) {
+        if let Some(header) = header(line) {
+            let read = section.take().map(|text| toml::from_str(&text));
+            lamps.extend(read.and_then(Result::ok));
+            section = (header == "[[lamp]]").then(String::new);
+        } else if let Some(section) = &mut section {
+            section.push_str(line);
+            section.push('\n');
+        }
+    }
+    lamps
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> String {

@@ -1,10 +1,12 @@
 //! The file's values as the parts' own settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Weekday;
 
+use super::board::Mixer;
 use super::button::{Action, Kind};
 use super::door::Code;
 use super::file::{File, InboundAction, IngressMode};
@@ -16,13 +18,15 @@ use crate::daemon::{
 };
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::zone::Zone;
-use crate::edge::{alsa, ingress, prompts, rest, store};
+use crate::edge::{alsa, ingress, prompts, rest, store, tunnel};
 use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::{SigningKey, Token};
 use crate::wire::rest::WsUrl;
 use crate::{audio, call, panel};
 
+/// Samples per second where neither the file nor the card says otherwise.
+const RATE: u32 = 48_000;
 /// Letters that a slow voice speaks in a second.
 const SPOKEN_PER_SECOND: u64 = 8;
 /// How a missing key is spoken of.
@@ -43,9 +47,10 @@ impl File {
         Ok(Setup {
             buttons: self.buttons.iter().map(|b| self.button(b)).collect(),
             from: self.service.from_number.clone(),
-            public_url: self.ingress.public_url.clone(),
+            public_url: self.public_url(),
             rest: self.rest()?,
             ingress: self.ingress()?,
+            tunnel: self.tunnel()?,
             call: self.call()?,
             audio: audio::Config {
                 prompts: self.prompts()?,
@@ -74,6 +79,7 @@ impl File {
                 steps: self.sound.volume_steps as i8,
             },
             byte_order: self.sound.l16_byte_order,
+            note: None,
         })
     }
 
@@ -189,9 +195,11 @@ impl File {
     /// The secret address on which calls to the device come in.
     ///
     /// # Errors
-    /// The public URL is too long for it.
+    /// The public URL is not known yet, or too long for it.
     pub fn inbound_url(&self, token: &Token) -> Result<WsUrl, String> {
-        let url = self.ingress.public_url.as_str().to_owned() + &token.inbound_path();
+        let unknown = "[ingress]: the tunnel's address is not known before it was up once; start \
+                       callbox, then try again";
+        let url = self.public_url().ok_or(unknown)?.as_str().to_owned() + &token.inbound_path();
         WsUrl::parse(&url).map_err(|why| format!("[ingress] public_url: {why}"))
     }
 
@@ -258,6 +266,61 @@ impl File {
         })
     }
 
+    /// The address the service dials: the configuration's, or the one that the
+    /// service's own tunnel had when it was last up. `None` before its first time.
+    #[must_use]
+    pub fn public_url(&self) -> Option<WsUrl> {
+        let said = self.ingress.public_url.clone();
+        #[cfg(feature = "tunnel")]
+        let said = said.or_else(|| tunnel::vendor::kept_url(&self.tunnel_folder()));
+        said
+    }
+
+    /// The tunnel that callbox keeps up; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`rest`](Self::rest): the service's own tunnel needs the key.
+    pub fn tunnel(&self) -> Result<Option<tunnel::Config>, String> {
+        let carrier = match self.ingress.mode {
+            IngressMode::PublicUrl | IngressMode::Tls => return Ok(None),
+            IngressMode::Command => tunnel::Carrier::Program(self.ingress.command.clone()),
+            #[cfg(feature = "tunnel")]
+            IngressMode::Inkbox => tunnel::Carrier::Vendor(self.vendor()?),
+            // Refused by the check.
+            #[cfg(not(feature = "tunnel"))]
+            IngressMode::Inkbox => return Ok(None),
+        };
+        Ok(Some(tunnel::Config {
+            carrier,
+            public_url: self.public_url(),
+            extra_ca: self.service.ca_file.clone(),
+            timing: tunnel::Timing::default(),
+        }))
+    }
+
+    /// Which of the service's tunnels it is.
+    ///
+    /// # Errors
+    /// As [`rest`](Self::rest).
+    #[cfg(feature = "tunnel")]
+    pub fn vendor(&self) -> Result<tunnel::vendor::Config, String> {
+        let base = self.service.base_url.as_str();
+        // Scheme and authority: the crate knows the paths.
+        let origin: Vec<&str> = base.splitn(4, '/').take(3).collect();
+        Ok(tunnel::vendor::Config {
+            origin: origin.join("/"),
+            api_key: self.rest()?.api_key,
+            name: self.ingress.tunnel.clone(),
+            folder: self.tunnel_folder(),
+        })
+    }
+
+    /// Where the tunnel keeps its certificate and its address.
+    #[cfg(feature = "tunnel")]
+    fn tunnel_folder(&self) -> PathBuf {
+        self.store.path.with_file_name("tunnel")
+    }
+
     /// The record.
     #[must_use]
     pub fn store(&self) -> store::Config {
@@ -268,21 +331,24 @@ impl File {
     /// The sound cards.
     #[must_use]
     pub fn cards(&self) -> alsa::Config {
-        let side = |name: &str, channels: u32| {
+        let usual = alsa::Config::default();
+        let side = |name: &Option<String>, channels: Option<u32>| {
             let format = audio::engine::Format {
-                rate: self.sound.rate,
-                channels: channels as u16,
+                rate: self.sound.rate.unwrap_or(RATE),
+                channels: channels.unwrap_or(1) as u16,
             };
             Some(alsa::Side {
-                name: name.to_owned(),
+                name: name.clone().unwrap_or_else(|| "default".to_owned()),
                 format: Some(format),
             })
         };
         alsa::Config {
             microphone: side(&self.sound.microphone, self.sound.microphone_channels),
             speaker: side(&self.sound.speaker, self.sound.speaker_channels),
-            period: self.sound.period,
-            periods: self.sound.periods,
+            period: self.sound.period.unwrap_or(usual.period),
+            periods: self.sound.periods.unwrap_or(usual.periods),
+            kinds: Arc::clone(&self.settled.kinds),
+            set_mixer: self.board.mixer == Mixer::Set,
         }
     }
 
@@ -303,12 +369,8 @@ impl File {
     /// The lines of the lamps, and what each shows.
     #[must_use]
     pub fn lamp_lines(&self) -> Vec<(LampRole, OutputLine)> {
-        let line = |lamp: &super::Lamp| OutputLine {
-            line: lamp.line.clone(),
-            active_low: lamp.active_low,
-        };
         let lamps = self.lamps.iter();
-        lamps.map(|lamp| (lamp.role, line(lamp))).collect()
+        lamps.map(|lamp| (lamp.role, lamp.output())).collect()
     }
 
     /// The lines of the doors' relays.
@@ -353,7 +415,7 @@ impl File {
         audio::Config {
             mic_gain_db: self.sound.microphone_gain,
             speaker_volume_db: self.sound.speaker_gain,
-            mic_channel: self.sound.microphone_channel,
+            mic_channel: self.sound.microphone_channel.unwrap_or_default(),
             tones: self.sound.tones,
             echo,
             ..audio::Config::default()
@@ -390,6 +452,16 @@ impl File {
             buttons: self.buttons.iter().map(button).collect(),
             relays: self.doors.iter().map(relay).collect(),
             ..panel::Config::default()
+        }
+    }
+}
+
+impl super::Lamp {
+    /// Its line.
+    pub(super) fn output(&self) -> OutputLine {
+        OutputLine {
+            line: self.line.clone(),
+            active_low: self.active_low,
         }
     }
 }

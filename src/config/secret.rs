@@ -1,7 +1,9 @@
 //! Secrets: read from files of their own, never from the configuration.
 //!
 //! A file the configuration names comes first; without one it is the service
-//! manager's credential of that name (systemd's `LoadCredential=`).
+//! manager's credential of that name (systemd's `LoadCredential=`), which is
+//! empty where there is none. What root runs at a terminal is handed nothing:
+//! it reads the file that the service manager would.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -13,16 +15,28 @@ use crate::wire::handshake::Token;
 
 /// A secret has at most this many bytes.
 const SIZE_MAX: u64 = 4096;
+/// Where the unit has the service manager look for credentials.
+const CREDENTIALS: &str = "/etc/callbox/credentials";
 
 /// Reads the secret called `name`. `Ok(None)` when nobody gives one.
 ///
 /// # Errors
 /// The file is named and cannot be used; says which and what to do.
 pub(super) fn read(named: Option<&Path>, name: &str) -> Result<Option<String>, String> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
+    read_from(named, folder.map(PathBuf::from), name)
+}
+
+fn read_from(
+    named: Option<&Path>,
+    handed: Option<PathBuf>,
+    name: &str,
+) -> Result<Option<String>, String> {
     let credential = || {
-        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-        let path = PathBuf::from(folder).join(name);
-        path.exists().then_some(path)
+        let path = handed.unwrap_or_else(|| CREDENTIALS.into()).join(name);
+        // A unit has to give something for a file that is not there: a line's end.
+        let given = std::fs::metadata(&path).is_ok_and(|file| file.len() > 1);
+        given.then_some(path)
     };
     let Some(path) = named.map(Path::to_owned).or_else(credential) else {
         return Ok(None);
@@ -136,6 +150,19 @@ mod tests {
             read(Some(&file), "api-key").unwrap().as_deref(),
             Some("key-1")
         );
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_credential_of_a_line_end_is_none() {
+        let dir = std::env::temp_dir().join(format!("callbox-handed-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let handed = |name| read_from(None, Some(dir.clone()), name);
+        assert_eq!(handed("api-key"), Ok(None));
+        for (text, want) in [("", None), ("\n", None), ("key-1\n", Some("key-1"))] {
+            std::fs::write(dir.join("api-key"), text).unwrap();
+            assert_eq!(handed("api-key").unwrap().as_deref(), want, "{text:?}");
+        }
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

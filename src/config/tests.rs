@@ -35,12 +35,20 @@ fn the_template_shows_the_true_defaults() {
         "_file",
         "certificate",
         "private_key",
+        "command",
+        "tunnel",
         "group",
         "phone_number_id",
         "night",
         "quiet",
         "timezone",
         "folder",
+        // Without these the kind of sound card decides.
+        "rate",
+        "_channels",
+        "_channel",
+        "period_ms",
+        "periods",
     ];
     let full: String = TEMPLATE
         .lines()
@@ -240,6 +248,129 @@ fn faults_name_line_section_and_key() {
     for (from, to, want) in cases {
         let said = fault(&SMALL.replacen(from, to, 1));
         assert!(said.contains(want), "{to}\n  said: {said}\n  want: {want}");
+    }
+}
+
+/// A file whose `[ingress]` is these lines.
+fn reached_by(ingress: &str) -> String {
+    SMALL.replacen(
+        "mode = \"public-url\"\npublic_url = \"wss://door.example.org\"\n",
+        ingress,
+        1,
+    )
+}
+
+#[test]
+fn each_way_in_takes_its_own_keys_and_no_others() {
+    const URL: &str = "public_url = \"wss://a.example\"\n";
+    const RUN: &str = "command = [\"ssh\", \"-R\", \"80:127.0.0.1:{port}\", \"{\\\"a\\\":1}\"]\n";
+    let file =
+        |mode: &str, rest: &[&str]| reached_by(&format!("mode = \"{mode}\"\n{}", rest.concat()));
+    let words = |words: &str| file("command", &[URL, "command = ", words]);
+    let command = parse(Path::new("c"), &file("command", &[URL, RUN])).unwrap();
+    assert_eq!(command.ingress.command[1], "-R");
+    assert!(command.ingress.mode.has_tunnel());
+
+    let long = format!("[\"ssh\", {:?}]", "x".repeat(1025));
+    let many = format!("[{}]", "\"ssh\",".repeat(65));
+    let wrong = [
+        (
+            file("public-url", &[]),
+            ":5: [ingress] public_url: mode = \"public-url\" needs",
+        ),
+        (
+            file("tls", &[URL, RUN]),
+            "[ingress] certificate: mode = \"tls\" needs",
+        ),
+        (
+            file("command", &[RUN]),
+            "[ingress] public_url: mode = \"command\" needs",
+        ),
+        (
+            file("command", &[URL]),
+            "[ingress] command: mode = \"command\" needs command",
+        ),
+        (
+            file("public-url", &[URL, RUN]),
+            ":8: [ingress] command: mode = \"public-url\" starts no program",
+        ),
+        (
+            file("command", &[URL, RUN, "certificate = \"/c\""]),
+            "leaves TLS to the far end",
+        ),
+        (
+            file("command", &[URL, RUN, "tunnel = \"door\""]),
+            "set mode = \"inkbox\"",
+        ),
+        (
+            file("command", &[URL, RUN, "listen = \"0.0.0.0:80\""]),
+            "not encrypted",
+        ),
+        (
+            words("\"ssh -N relay\""),
+            ":8: [ingress] command: no shell takes it apart",
+        ),
+        (words("[\"ssh\", 22]"), "no shell takes it apart"),
+        (
+            words("[\"ssh -N\"]"),
+            "each of its arguments is a word of its own",
+        ),
+        (
+            words("[\"\", \"-N\"]"),
+            "the first word is the program's name",
+        ),
+        (
+            words("[\"bin/ssh\"]"),
+            "the first word is the program's name, or its whole path",
+        ),
+        (
+            words("[\"ssh\", \"{prot}\"]"),
+            "{prot} stands for nothing; {port} is",
+        ),
+        (words("[\"ssh\", \"a\\u0000b\"]"), "printable"),
+        (words(&long), "at most 1024 printable bytes"),
+        (words(&many), "at most 64 words"),
+    ];
+    for (text, want) in wrong {
+        let said = fault(&text);
+        assert!(
+            said.contains(want),
+            "{text}\n  said: {said}\n  want: {want}"
+        );
+    }
+}
+
+#[cfg(not(feature = "tunnel"))]
+#[test]
+fn the_services_own_tunnel_that_was_left_out_is_told() {
+    let said = fault(&reached_by("mode = \"inkbox\"\n"));
+    assert!(
+        said.contains(":6: [ingress] mode: this callbox was built without"),
+        "{said}"
+    );
+    assert!(said.contains("--features tunnel"), "{said}");
+}
+
+#[cfg(feature = "tunnel")]
+#[test]
+fn the_services_own_tunnel_needs_one_line() {
+    let file = parse(Path::new("c"), &reached_by("mode = \"inkbox\"\n")).unwrap();
+    // Nothing was learnt yet.
+    assert_eq!(file.ingress.public_url, None);
+    let named = reached_by("mode = \"inkbox\"\ntunnel = \"@front-door\"\n");
+    parse(Path::new("c"), &named).unwrap();
+    let wrong = [
+        ("tunnel = \"a b\"", "3 to 63 letters, digits and hyphens"),
+        (
+            "public_url = \"wss://a.example\"",
+            "learns the address from the service",
+        ),
+        ("command = [\"ssh\"]", "starts no program"),
+        ("certificate = \"/c\"", "leaves TLS to the far end"),
+    ];
+    for (line, want) in wrong {
+        let said = fault(&reached_by(&format!("mode = \"inkbox\"\n{line}\n")));
+        assert!(said.contains(want), "{line}: {said}");
     }
 }
 

@@ -13,6 +13,7 @@ use super::door::{Code, Words};
 use super::hours::{BadTime, TimeOfDay};
 use crate::audio::MicChannel;
 use crate::audio::tone::Style;
+use crate::edge::alsa::AUTO;
 use crate::edge::gpio::{Bias, LineSpec};
 use crate::panel::LampRole;
 use crate::units::{ByteOrder, Digit, E164};
@@ -166,9 +167,25 @@ pub(super) fn base<'de, D: Deserializer<'de>>(from: D) -> Result<BaseUrl, D::Err
 }
 
 /// Without a slash at the end: each attempt's path is put behind it.
-pub(super) fn ws_url<'de, D: Deserializer<'de>>(from: D) -> Result<WsUrl, D::Error> {
+pub(super) fn some_ws_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WsUrl>, D::Error> {
     let text = String::deserialize(from)?;
-    WsUrl::parse(text.trim_end_matches('/')).map_err(D::Error::custom)
+    let url = WsUrl::parse(text.trim_end_matches('/'));
+    url.map(Some).map_err(D::Error::custom)
+}
+
+/// A program and its arguments. One text is refused: who would take it apart?
+pub(super) fn command<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let value = toml::Value::deserialize(from)?;
+    let text = |word: &toml::Value| word.as_str().map(str::to_owned);
+    let words = value
+        .as_array()
+        .and_then(|all| all.iter().map(text).collect());
+    words.ok_or_else(|| {
+        D::Error::custom(
+            "no shell takes it apart: write the program and each of its words in quotes, in a \
+             list, like [\"ssh\", \"-N\", \"relay.example.org\"]",
+        )
+    })
 }
 
 /// A path; empty is refused, for it would be the working directory.
@@ -204,6 +221,42 @@ where
     D: Deserializer<'de>,
 {
     within::<MIN, MAX, D>(from).map(|n| Duration::from_millis(n.into()))
+}
+
+pub(super) fn some_within<'de, const MIN: u32, const MAX: u32, D>(
+    from: D,
+) -> Result<Option<u32>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    within::<MIN, MAX, D>(from).map(Some)
+}
+
+pub(super) fn some_ms<'de, const MIN: u32, const MAX: u32, D>(
+    from: D,
+) -> Result<Option<Duration>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    ms::<MIN, MAX, D>(from).map(Some)
+}
+
+pub(super) fn as_some_ms<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => as_ms(time, to),
+        None => to.serialize_none(),
+    }
+}
+
+/// An ALSA name; `auto` is what no name is.
+pub(super) fn card_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(from)?;
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err(D::Error::custom(
+            "an ALSA name may not be empty; `callbox doctor` lists them",
+        ));
+    }
+    Ok((name != AUTO).then_some(name))
 }
 
 /// Seconds in `MIN..=MAX`.
@@ -319,8 +372,20 @@ pub(super) fn channel<'de, D: Deserializer<'de>>(from: D) -> Result<MicChannel, 
     word(CHANNELS, from)
 }
 
-pub(super) fn as_channel<S: Serializer>(channel: &MicChannel, to: S) -> Result<S::Ok, S::Error> {
-    as_word(CHANNELS, channel, to)
+pub(super) fn some_channel<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<MicChannel>, D::Error> {
+    channel(from).map(Some)
+}
+
+pub(super) fn as_some_channel<S: Serializer>(
+    channel: &Option<MicChannel>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match channel {
+        Some(channel) => as_word(CHANNELS, channel, to),
+        None => to.serialize_none(),
+    }
 }
 
 pub(super) fn role<'de, D: Deserializer<'de>>(from: D) -> Result<LampRole, D::Error> {

@@ -75,7 +75,7 @@ impl Health {
 
     /// Tells the service manager that a press works from now on.
     pub(super) fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+        tell(&[NotifyState::Ready, NotifyState::Status("in service")]);
     }
 
     /// Tells the service manager that the end has begun.
@@ -152,7 +152,7 @@ impl Health {
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+pub(super) fn tell(states: &[NotifyState<'_>]) {
     // Not run by a service manager, mostly.
     _ = sd_notify::notify(states);
 }

@@ -10,7 +10,7 @@ use crate::units::AttemptId;
 use crate::wire::rest::{ApiError, CallPage, Next};
 
 use super::service::{self, Answered};
-use super::{Daemon, reconcile};
+use super::{Daemon, reconcile, trouble_of};
 
 impl Daemon {
     /// Has one request done beside the loop; its answer comes back to it.
@@ -114,16 +114,19 @@ impl Daemon {
         match result {
             Ok(true) => {
                 self.complaint.clear();
+                self.said = None;
                 self.set_online(true);
             }
             // The line is in use: whoever uses it will know.
             Ok(false) => {}
             Err(error) if error.next() == Next::CheckNetwork => {
                 tracing::debug!("the service is not reached: {error}");
+                self.said = trouble_of(&error);
                 self.set_online(false);
             }
             // A service that says no is reached all the same.
             Err(error) => {
+                self.said = trouble_of(&error);
                 self.set_online(true);
                 self.complain(error.to_string());
             }

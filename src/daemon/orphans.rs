@@ -15,7 +15,7 @@ use crate::call::Input;
 use crate::edge::rest::Rest;
 use crate::edge::store::Row;
 use crate::units::CallId;
-use crate::wire::rest::{Call, CallPage};
+use crate::wire::rest::{Call, CallPage, WsUrl};
 
 /// The end of a record whose process was gone before the call was.
 const CUT_OFF: &str = "callbox was killed or lost its power before it was over";
@@ -37,13 +37,19 @@ pub(super) async fn list(rest: Rest) -> Answered {
 pub(super) struct Leftovers {
     /// Records that are not closed.
     rows: Vec<Row>,
-    /// What every stream URL of this device begins with.
-    prefix: String,
+    /// What every stream URL of this device begins with, once that is known.
+    prefix: Option<String>,
 }
 
 impl Leftovers {
-    pub(super) fn new(rows: Vec<Row>, prefix: String) -> Self {
+    pub(super) fn new(rows: Vec<Row>, public_url: Option<&WsUrl>) -> Self {
+        let prefix = public_url.map(prefix);
         Self { rows, prefix }
+    }
+
+    /// This device is reached at `public_url`.
+    pub(super) fn reached_at(&mut self, public_url: &WsUrl) {
+        self.prefix = Some(prefix(public_url));
     }
 
     /// The records of calls that are still to be ended.
@@ -60,7 +66,8 @@ impl Leftovers {
     ) -> (Vec<CallId>, Vec<Row>) {
         let ours = |call: &&Call| {
             let url = call.client_websocket_url.as_deref().unwrap_or_default();
-            let left = url.starts_with(&self.prefix) && !is_present(url);
+            let here = self.prefix.as_ref().is_some_and(|p| url.starts_with(p));
+            let left = here && !is_present(url);
             left || self.rows.iter().any(|row| is_of(row, call))
         };
         let up: Vec<&Call> = page
@@ -85,6 +92,10 @@ impl Leftovers {
     }
 }
 
+fn prefix(public_url: &WsUrl) -> String {
+    format!("{}/media/", public_url.as_str())
+}
+
 fn is_of(row: &Row, call: &Call) -> bool {
     let same_url =
         row.client_websocket_url.is_some() && row.client_websocket_url == call.client_websocket_url;
@@ -105,6 +116,10 @@ mod tests {
     use serde_json::json;
 
     const PREFIX: &str = "wss://door.example/media/";
+
+    fn here() -> WsUrl {
+        WsUrl::parse("wss://door.example").unwrap()
+    }
 
     fn call(id: &str, token: &str, status: &str) -> Call {
         let url = format!("{PREFIX}{token}");
@@ -129,7 +144,7 @@ mod tests {
             calls: calls.to_vec(),
             unreadable: 0,
         };
-        let mut left = Leftovers::new(rows, PREFIX.to_owned());
+        let mut left = Leftovers::new(rows, Some(&here()));
         let (up, closed) = left.sort(&page, |url| url.ends_with("/present"));
         let up = up.iter().map(|id| id.as_str().to_owned()).collect();
         (up, closed, left)
@@ -162,7 +177,7 @@ mod tests {
             calls: vec![],
             unreadable: 1,
         };
-        let mut left = Leftovers::new(vec![row("t1", None)], PREFIX.to_owned());
+        let mut left = Leftovers::new(vec![row("t1", None)], Some(&here()));
         let (up, closed) = left.sort(&page, |_| false);
         assert_eq!((up.len(), closed.len(), left.rows().count()), (0, 0, 1));
     }
@@ -175,5 +190,20 @@ mod tests {
         ];
         let (up, closed, _) = sorted(vec![], &calls);
         assert_eq!((up, closed), (vec!["c1".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn before_the_address_is_known_only_records_tell_whose_a_call_is() {
+        let page = CallPage {
+            calls: vec![
+                call("c1", "t1", "ringing"),
+                call("c2", "unknown", "ringing"),
+            ],
+            unreadable: 0,
+        };
+        let mut left = Leftovers::new(vec![row("t1", None)], None);
+        assert_eq!(left.sort(&page, |_| false).0.len(), 1);
+        left.reached_at(&here());
+        assert_eq!(left.sort(&page, |_| false).0.len(), 2);
     }
 }

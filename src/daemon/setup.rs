@@ -17,7 +17,7 @@ use crate::edge::card::Running;
 use crate::edge::realtime::Wake;
 use crate::edge::store::{self, Row};
 use crate::edge::zone::Zone;
-use crate::edge::{ingress, rest};
+use crate::edge::{ingress, rest, tunnel};
 use crate::panel;
 use crate::trace::Trace;
 use crate::units::{ButtonId, ByteOrder, Digit, E164, Mode};
@@ -43,12 +43,15 @@ pub struct Setup {
     pub buttons: Vec<Button>,
     /// The number that calls.
     pub from: E164,
-    /// What the service dials, without an attempt's path.
-    pub public_url: WsUrl,
+    /// What the service dials, without an attempt's path. `None` until the
+    /// tunnel tells.
+    pub public_url: Option<WsUrl>,
     /// The service.
     pub rest: rest::Config,
     /// The way in.
     pub ingress: ingress::Config,
+    /// What brings the service there, where callbox itself sees to that.
+    pub tunnel: Option<tunnel::Config>,
     /// How a call goes.
     pub call: call::Config,
     /// How it sounds.
@@ -75,6 +78,8 @@ pub struct Setup {
     pub volume: Volume,
     /// Which byte of a sample comes first, where the service sends L16.
     pub byte_order: ByteOrder,
+    /// Where `callbox card` notes what it found wrong, for the lamp.
+    pub note: Option<PathBuf>,
 }
 
 /// What the device is plugged into: a real panel and card, or the demo's.

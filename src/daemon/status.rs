@@ -66,6 +66,9 @@ impl Daemon {
         });
         // The callee hears nothing of a microphone that gives only one value.
         page["microphone"]["silent_s"] = json!(sound.mic_silent + sound.mic_stuck);
+        if let Some(tunnel) = self.tunnel_page() {
+            page["tunnel"] = tunnel;
+        }
         if !store.set_aside.is_empty() {
             page["set_aside"] = json!(store.set_aside);
         }

@@ -7,7 +7,7 @@ use crate::call::{Input, OpenedBy, Source};
 use crate::edge::ingress::{Accepted, Event as Door, RouteOf, Upgraded};
 use crate::edge::socket::{self as stream, End, Flow, What};
 use crate::edge::store::Party;
-use crate::panel::Show;
+use crate::panel::{Show, Trouble};
 use crate::trace::Counter;
 use crate::units::{AttemptId, CallId, Mode, SocketId};
 use crate::wire::handshake::Context;
@@ -35,6 +35,8 @@ pub(super) struct Live {
     mode: Mode,
     /// Seconds for which nothing of the visitor has gone out on it.
     unheard_s: u32,
+    /// Seconds for which nothing has come in on it.
+    pub(super) silent_s: u32,
 }
 
 // What comes in.
@@ -247,6 +249,11 @@ impl Daemon {
         let Some(live) = self.live.as_mut().filter(|live| live.socket == socket) else {
             return;
         };
+        live.silent_s = if flow.received > 0 {
+            0
+        } else {
+            live.silent_s + 1
+        };
         if !live.mode.sends_sound() {
             return;
         }
@@ -263,7 +270,7 @@ impl Daemon {
             self.event("call", "the callee does not hear the visitor");
             self.trace.count(Counter::OneWayAudio);
             self.attempts.unheard(attempt);
-            self.media.show(Show::Fault);
+            self.media.show(Show::Trouble(Trouble::Other));
         } else if was_unheard && !unheard {
             tracing::info!("the callee hears the visitor again");
             self.media.show(face_of(self.shown, self.shown).0);
@@ -310,6 +317,7 @@ impl Daemon {
                 attempt,
                 mode,
                 unheard_s: 0,
+                silent_s: 0,
             });
         } else {
             tracing::error!("the media runtime takes no stream");

@@ -91,6 +91,16 @@ pub enum LineSpec {
         /// The line's number on that chip, from 0.
         offset: u32,
     },
+    /// A line of a board that is known: by its name, and where this kernel
+    /// calls it otherwise, by its chip.
+    Header {
+        /// As it was asked for.
+        name: String,
+        /// The label of the chip.
+        chip: String,
+        /// The line's number on that chip, from 0.
+        offset: u32,
+    },
 }
 
 impl FromStr for LineSpec {
@@ -106,7 +116,8 @@ impl FromStr for LineSpec {
             Some((chip, offset)) => Self::Offset { chip, offset },
             None => Self::Name(text.into()),
         };
-        let (Self::Name(name) | Self::Offset { chip: name, .. }) = &spec;
+        let (Self::Name(name) | Self::Header { name, .. } | Self::Offset { chip: name, .. }) =
+            &spec;
         if name.trim_start_matches("/dev/").starts_with("gpiochip") {
             return Err(BadLine::NumberedChip(name.clone()));
         }
@@ -120,7 +131,7 @@ impl FromStr for LineSpec {
 impl fmt::Display for LineSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => f.write_str(name),
+            Self::Name(name) | Self::Header { name, .. } => f.write_str(name),
             Self::Offset { chip, offset } => write!(f, "{chip}:{offset}"),
         }
     }
@@ -506,6 +517,15 @@ impl Listing {
         let found = match spec {
             LineSpec::Name(name) => self.find_name(name),
             LineSpec::Offset { chip, offset } => self.find_offset(chip, *offset),
+            LineSpec::Header { name, chip, offset } => match self.find_name(name) {
+                // The same name on two chips: the header's is meant.
+                Err(Problem::NoSuchLine { .. } | Problem::TwoLines { .. })
+                    if self.chips.iter().any(|c| c.label == *chip) =>
+                {
+                    self.find_offset(chip, *offset)
+                }
+                found => found,
+            },
         };
         let (chip, offset) = match (found, self.denied.first()) {
             (Ok(found), _) => found,
@@ -587,6 +607,11 @@ impl Error {
     pub fn next(&self) -> Next {
         match self.0 {
             Problem::NoChips | Problem::Busy { .. } | Problem::System(_) => Next::Retry,
+            // Early in a boot a chip's driver may not be there yet, nor the
+            // rule that gives its file to our group.
+            Problem::Denied(_) | Problem::NoSuchLine { .. } | Problem::NoSuchChip { .. } => {
+                Next::Retry
+            }
             Problem::Gone { .. } => Next::Reopen,
             _ => Next::GiveUp,
         }

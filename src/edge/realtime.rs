@@ -1,6 +1,7 @@
 //! What the standard library has no safe call for: real-time scheduling,
 //! locked memory, the wake-up between two threads, two socket figures, the
-//! space left on a disk, and whom a terminal command writes to.
+//! space left on a disk, whom a terminal command writes to, and programs that
+//! must not outlive us.
 //!
 //! ```text
 //!  audio thread ──Wake::notify──▶ eventfd ──Wake::notified──▶ media runtime
@@ -24,7 +25,9 @@ use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -283,6 +286,56 @@ impl Wake {
     }
 }
 
+/// Has `command` run in a session of its own: it leads the group that
+/// [`end_group`] ends, and has no terminal to ask questions at. It is killed
+/// when the thread that starts it ends, however that ends (`PR_SET_PDEATHSIG`,
+/// prctl(2)): a service manager would see to that by itself, nobody else does.
+pub fn lead_group(command: &mut Command) {
+    let parent = std::process::id();
+    let prepare = move || {
+        // SAFETY: no memory is passed, and all three may be called between
+        // fork and exec (signal-safety(7)).
+        let orphaned = unsafe {
+            checked(libc::setsid())?;
+            checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            u32::try_from(libc::getppid()) != Ok(parent)
+        };
+        // Nobody is left to send the signal.
+        if orphaned {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec `prepare` only calls the system; it
+    // allocates nothing and takes no lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// How a group is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It may tidy up, and may not listen: SIGTERM.
+    Asked,
+    /// It is over at once: SIGKILL.
+    Killed,
+}
+
+/// Ends every process of the group that `leader` leads.
+///
+/// # Errors
+/// There is no such group any more.
+pub fn end_group(leader: u32, how: Ending) -> io::Result<()> {
+    let signal = match how {
+        Ending::Asked => libc::SIGTERM,
+        Ending::Killed => libc::SIGKILL,
+    };
+    // Groups 0 and 1 would be ours and everybody's.
+    let group = libc::pid_t::try_from(leader).ok().filter(|id| *id > 1);
+    let group = group.ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: no memory is passed.
+    checked(unsafe { libc::kill(-group, signal) })
+}
+
 /// Bytes written to a TCP socket that the far end has not acknowledged
 /// (`SIOCOUTQ`, tcp(7)).
 ///
@@ -464,6 +517,40 @@ mod tests {
         assert!(unsent(&file).is_err());
         assert!(round_trip(&file).is_err());
         assert!(set_notsent_lowat(&file, 1).is_err());
+    }
+
+    #[test]
+    fn a_group_ends_with_all_that_is_in_it() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $!; wait"]);
+        command.stdout(std::process::Stdio::piped());
+        lead_group(&mut command);
+        let mut shell = command.spawn().unwrap();
+        let mut said = [0; 16];
+        let read = shell.stdout.take().unwrap().read(&mut said).unwrap();
+        let sleeper = std::str::from_utf8(&said[..read]).unwrap().trim();
+        end_group(shell.id(), Ending::Killed).unwrap();
+        assert!(!shell.wait().unwrap().success());
+        // Whoever inherits it may take a moment to bury it.
+        let state = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let gone = || state(sleeper).map_or(true, |line| line.contains(") Z "));
+        while !gone() {
+            std::thread::yield_now();
+        }
+        assert!(end_group(0, Ending::Killed).is_err());
+        assert!(end_group(1, Ending::Killed).is_err());
+    }
+
+    #[test]
+    fn a_program_ends_with_the_thread_that_started_it() {
+        let starts = || {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            lead_group(&mut command);
+            command.spawn().unwrap()
+        };
+        let mut orphan = std::thread::spawn(starts).join().unwrap();
+        assert!(!orphan.wait().unwrap().success());
     }
 
     #[test]

@@ -159,6 +159,12 @@ impl ApiKey {
         }
     }
 
+    /// The key itself, for the vendor's own tunnel and nobody else.
+    #[cfg(feature = "tunnel")]
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_str(&self.0)
             .unwrap_or_else(|_| unreachable!("visible ASCII is always a header value"));

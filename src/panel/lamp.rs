@@ -20,8 +20,11 @@
 //!  Limited       ████████__ ████████__ …     for 4 s, then dark    long, with short gaps: not now
 //!  Offline       █_____________________________                    one short flash: no network
 //!  Stuck         █__█__________________________                    two: the button does not let go
-//!  Fault         █__█__█_______________________                    three: callbox needs care
+//!  Trouble       ██___██___██_______________                      three to ten: count them
 //! ```
+//!
+//! Which [`Trouble`] has how many flashes stands there; they are slow enough to
+//! be counted, two a second.
 //!
 //! The other two are the lights behind the pictograms of an emergency phone,
 //! steady so that they are read and not watched:
@@ -56,6 +59,7 @@ use std::time::Duration;
 use embedded_hal::digital::OutputPin;
 
 use super::pin::{News, Pin};
+use super::trouble::Trouble;
 
 /// What a lamp is there to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,13 +103,13 @@ pub enum Show {
     Offline,
     /// A button does not let go. Shown by the panel itself while nothing else is.
     Stuck,
-    /// Something is broken that a press does not heal.
-    Fault,
+    /// Something is wrong that a press does not heal.
+    Trouble(Trouble),
 }
 
 impl Show {
     /// All of them, in the order of the table above.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 20] = [
         Self::Idle,
         Self::Pressed,
         Self::Dialing,
@@ -118,7 +122,14 @@ impl Show {
         Self::Limited,
         Self::Offline,
         Self::Stuck,
-        Self::Fault,
+        Self::Trouble(Trouble::Config),
+        Self::Trouble(Trouble::Key),
+        Self::Trouble(Trouble::Wifi),
+        Self::Trouble(Trouble::Network),
+        Self::Trouble(Trouble::Blocked),
+        Self::Trouble(Trouble::Sound),
+        Self::Trouble(Trouble::WayIn),
+        Self::Trouble(Trouble::Other),
     ];
 
     /// How the lamp shows it.
@@ -137,7 +148,7 @@ impl Show {
             Self::Limited => &[800, 200],
             Self::Offline => &[100, 2900],
             Self::Stuck => &[100, 200, 100, 2600],
-            Self::Fault => &[100, 200, 100, 200, 100, 2300],
+            Self::Trouble(trouble) => &FLASHES[FLASHES.len() - 2 * trouble.flashes()..],
         })
     }
 
@@ -153,7 +164,10 @@ impl Show {
 
     /// Whether it is a state without a call, to which notices return.
     fn is_rest(self) -> bool {
-        matches!(self, Self::Idle | Self::Offline | Self::Stuck | Self::Fault)
+        matches!(
+            self,
+            Self::Idle | Self::Offline | Self::Stuck | Self::Trouble(_)
+        )
     }
 
     fn is_notice(self) -> bool {
@@ -331,6 +345,12 @@ impl<P: OutputPin> Lamps<P> {
     }
 }
 
+/// Ten flashes and a pause; fewer of them are its end.
+const FLASHES: [u16; 20] = [
+    200, 300, 200, 300, 200, 300, 200, 300, 200, 300, 200, 300, 200, 300, 200, 300, 200, 300, 200,
+    1500,
+];
+
 /// Steady light that acknowledges a gesture.
 const ACKNOWLEDGE: Duration = Duration::from_millis(300);
 
@@ -372,7 +392,13 @@ mod tests {
         assert_eq!(draw(Show::Limited, 20), "████████__████████__");
         assert_eq!(draw(Show::Offline, 30), "█_____________________________");
         assert_eq!(draw(Show::Stuck, 30), "█__█__________________________");
-        assert_eq!(draw(Show::Fault, 30), "█__█__█_______________________");
+        let trouble = |trouble, steps| draw(Show::Trouble(trouble), steps);
+        let three = "██___██___██_______________";
+        assert_eq!(trouble(Trouble::Other, 27), three);
+        assert_eq!(
+            trouble(Trouble::WayIn, 62),
+            format!("{}{three}", "██___".repeat(7))
+        );
     }
 
     /// Whenever a person begins to look, within ten seconds two patterns differ
@@ -490,7 +516,7 @@ mod tests {
         for show in Show::ALL {
             let lit = match show {
                 Show::Idle | Show::Failed | Show::Limited => (false, false),
-                Show::Offline | Show::Stuck | Show::Fault => (false, false),
+                Show::Offline | Show::Stuck | Show::Trouble(_) => (false, false),
                 Show::Pressed | Show::Dialing | Show::Ringing => (true, false),
                 Show::Chiming | Show::Reconnecting => (true, false),
                 Show::Answered | Show::Announcing => (true, true),

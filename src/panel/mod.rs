@@ -52,12 +52,14 @@ mod button;
 mod lamp;
 mod pin;
 mod relay;
+mod trouble;
 
 use button::{Button, Heard, Rules};
 use lamp::{Felt, Lamps};
 pub use lamp::{LampRole, Pattern, Show};
 use pin::News;
 use relay::Relay;
+pub use trouble::Trouble;
 
 /// How presses are told from noise, and what the buttons and relays are for.
 /// The defaults suit door buttons on long cables.

@@ -286,6 +286,88 @@ fn a_port_that_is_taken_is_named_with_how_to_find_by_whom() {
     );
 }
 
+/// Here the tunnel's far end is the device itself.
+fn tunnelled(folder: &Folder, base_url: &str, command: &str) -> String {
+    let mode = format!("mode = \"command\"\ncommand = {command}");
+    folder
+        .config(base_url)
+        .replace("mode = \"public-url\"", &mode)
+}
+
+#[test]
+fn a_tunnel_program_is_tried_without_a_daemon() {
+    let (service, folder) = bench();
+    let base_url = service.handle.base_url();
+    let config = tunnelled(&folder, &base_url, "[\"sleep\", \"1000\"]");
+    let said = folder.callbox("doctor --json", &config);
+    let well = said.findings("ok").join("\n");
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(well.contains("tunnel: came up"), "{well}");
+    assert!(well.contains("round trip: ws://"), "{well}");
+
+    let wrong: [(&str, &[&str]); 3] = [
+        (
+            "[\"/no/such/tunnel\"]",
+            &[
+                "tunnel: it is down: cannot start /no/such/tunnel",
+                "by hand",
+            ],
+        ),
+        (
+            "[\"/etc/passwd\"]",
+            &["cannot start /etc/passwd: Permission denied", "by hand"],
+        ),
+        (
+            "[\"sh\", \"-c\", \"echo denied >&2; exit 255\"]",
+            &[
+                "ended with status 255; it said: denied",
+                "without a passphrase",
+            ],
+        ),
+    ];
+    for (command, want) in wrong {
+        let config = tunnelled(&folder, &base_url, command);
+        faults(&folder, &config, &[want]);
+    }
+}
+
+#[test]
+fn a_tunnel_of_the_running_daemon_is_asked_for() {
+    let (service, folder) = bench();
+    let base_url = service.handle.base_url();
+    let config = tunnelled(&folder, &base_url, "[\"sleep\", \"1000\"]");
+    let _daemon = folder.daemon(&config);
+    let up = || {
+        let said = folder.callbox("doctor --json", &config);
+        let well = said.findings("ok").join("\n");
+        well.contains("tunnel: up for").then_some(well)
+    };
+    // It has to be gone through once.
+    let well = std::iter::repeat_with(up).take(30).flatten().next();
+    assert!(well.is_some_and(|well| well.contains("started 1 times")));
+    let status = folder.callbox("status", &config);
+    assert!(
+        status.out.contains("tunnel           state up, since"),
+        "{status:#?}"
+    );
+}
+
+#[cfg(not(feature = "tunnel"))]
+#[test]
+fn the_services_own_tunnel_that_was_left_out_is_told() {
+    let (service, folder) = bench();
+    let config = folder.config(&service.handle.base_url());
+    let config = config.replace("\"public-url\"", "\"inkbox\"");
+    faults(
+        &folder,
+        &config,
+        &[&[
+            "[ingress] mode: this callbox was built without",
+            "--features tunnel",
+        ]],
+    );
+}
+
 #[test]
 fn a_public_url_that_leads_elsewhere_says_which_leg_fails() {
     let (service, folder) = bench();

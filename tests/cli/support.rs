@@ -90,21 +90,34 @@ socket = "{folder}/control.sock"
     /// The daemon, ready for a press.
     pub(crate) fn daemon(&self, config: &str) -> Daemon {
         let file = self.write("callbox.toml", config);
-        // As systemd does: the daemon says when it is ready.
+        let mut daemon = self.start(&format!("run --config {}", file.display()));
+        assert!(daemon.says().starts_with("READY=1"));
+        daemon.listen_no_more();
+        daemon
+    }
+
+    /// The daemon of a card image, which waits until its configuration is good.
+    pub(crate) fn waiting_daemon(&self, config: &str) -> Daemon {
+        let file = self.write("callbox.toml", config);
+        let card = self.path.display();
+        self.start(&format!("run --card {card} --config {}", file.display()))
+    }
+
+    /// Begins it as systemd does: the daemon says when it is ready.
+    fn start(&self, words: &str) -> Daemon {
         let notify = self.path.join("notify.sock");
-        let ready = UnixDatagram::bind(&notify).unwrap();
-        ready.set_read_timeout(Some(GUARD)).unwrap();
-        let child = command(&format!("run --config {}", file.display()))
+        let heard = UnixDatagram::bind(&notify).unwrap();
+        heard.set_read_timeout(Some(GUARD)).unwrap();
+        let child = command(words)
             .env("NOTIFY_SOCKET", &notify)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let daemon = Daemon(child);
-        let mut said = [0; 256];
-        let n = ready.recv(&mut said).unwrap();
-        assert!(said[..n].starts_with(b"READY=1"));
-        daemon
+        Daemon {
+            child,
+            heard: Some(heard),
+        }
     }
 }
 
@@ -115,21 +128,50 @@ impl Drop for Folder {
 }
 
 /// A daemon that runs beside the test, and ends with it.
-pub(crate) struct Daemon(Child);
+pub(crate) struct Daemon {
+    child: Child,
+    heard: Option<UnixDatagram>,
+}
 
 impl Daemon {
+    /// What it tells the service manager next.
+    pub(crate) fn says(&mut self) -> String {
+        let mut said = [0; 1024];
+        let heard = self.heard.as_ref().unwrap();
+        let n = heard.recv(&mut said).unwrap();
+        String::from_utf8_lossy(&said[..n]).into_owned()
+    }
+
+    /// What it says next of this.
+    pub(crate) fn says_of(&mut self, word: &str) -> String {
+        loop {
+            let said = self.says();
+            if said.contains(word) {
+                return said;
+            }
+        }
+    }
+
+    /// What it says is not read any more, and must not wait for a reader.
+    pub(crate) fn listen_no_more(&mut self) {
+        self.heard = None;
+    }
+
     /// Asks it to end, as the service manager does; its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let told = Command::new("kill").arg(self.0.id().to_string()).status();
+        self.listen_no_more();
+        let told = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         assert!(told.unwrap().success());
-        self.0.wait().unwrap().code()
+        self.child.wait().unwrap().code()
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
+        _ = self.child.kill();
+        _ = self.child.wait();
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use callbox::panel::{ButtonConfig, CallsOn, Config, Input, Level, Output, RelayConfig, Show};
+use callbox::panel::{
+    ButtonConfig, CallsOn, Config, Input, Level, Output, RelayConfig, Show, Trouble,
+};
 use callbox::units::ButtonId;
 
 use super::bench::{Bench, GREEN, STATUS, Thing, YELLOW, ms};
@@ -60,6 +62,27 @@ fn a_stuck_button_is_told_once_and_locked_until_it_is_let_go() {
     );
     bench.play(ms(3_602_000), &[100_000]);
     assert_eq!(bench.presses().len(), 2, "a freed button works again");
+}
+
+#[test]
+fn what_is_wrong_is_flashed_until_somebody_presses_and_again_after() {
+    for trouble in Trouble::ALL {
+        let mut bench = Bench::default();
+        let wrong = Show::Trouble(trouble);
+        bench.hand_in(ms(0), Input::Show(wrong));
+        // Up to the end of the pause behind the last flash.
+        bench.wait(ms(500 * trouble.flashes() as u64 + 1100));
+        let lit = |bench: &Bench, thing| bench.of(thing).iter().filter(|(_, lit)| *lit).count();
+        assert_eq!(lit(&bench, STATUS), trouble.flashes(), "{trouble:?}");
+        assert_eq!(lit(&bench, YELLOW) + lit(&bench, GREEN), 0);
+        bench.play(ms(20_000), &[100_000]);
+        assert_eq!(bench.panel.showing(), Show::Pressed);
+        // Nothing comes of it, which is shown for three seconds.
+        bench.wait(ms(31_000));
+        assert_eq!(bench.panel.showing(), Show::Failed);
+        bench.wait(ms(34_000));
+        assert_eq!(bench.panel.showing(), wrong);
+    }
 }
 
 #[test]

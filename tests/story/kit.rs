@@ -8,9 +8,8 @@
 //!       ◀─events──────────────┘
 //! ```
 //!
-//! Every wait ends when the thing happens; [`GUARD`] only ends a test that
-//! would hang. Each device listens on an address of its own out of 127.0.0.0/8,
-//! so that stories run side by side.
+//! Each device listens on an address of its own out of 127.0.0.0/8, so that
+//! stories run side by side. The service is the one of [`crate::far_end`].
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,67 +32,27 @@ use callbox::edge::virtual_panel::{
     Diary, Finger, Thing, VirtualButtons, VirtualPin, virtual_buttons,
 };
 use callbox::panel::{LampRole, Level};
-use callbox::simulator::{
-    self, Answer, Callee, Event, Handle, HangsUp, Says, Simulator, Status, What,
-};
+use callbox::simulator;
 use callbox::units::ButtonId;
 use callbox::wire::control::Request;
 use serde_json::Value;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(crate) use crate::far_end::{
+    CALLEE, GUARD, INBOUND_TOKEN, SIGNING_KEY, Service, ms, poll, says, service_with, talks,
+};
+use crate::far_end::{Search, runtime};
 use crate::sound;
 
-/// The number on the button: a fictitious one.
-pub(crate) const CALLEE: &str = "+15005550199";
-/// What the service signs calls to a device with.
-pub(crate) const SIGNING_KEY: &str = "whsec_c2VjcmV0";
-/// The last part of the path they come in by.
-pub(crate) const INBOUND_TOKEN: &str = "abcdefghijklmnopqrstuvwxyz012345";
-/// Longer than anything here takes: a story that waits so long has failed.
-pub(crate) const GUARD: Duration = Duration::from_secs(40);
 /// How long a finger stays on the button.
 const PUSH: Duration = Duration::from_millis(60);
 /// The device's card. The slower of the two rates: stories share a small machine.
 const CARD: Format = Format {
-    rate: sound::CARD_RATE,
+    rate: 16_000,
     channels: 1,
 };
-
-pub(crate) const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// A callee who picks up soon, says `words` and stays.
-pub(crate) fn says(words: Says) -> Callee {
-    Callee {
-        answer: Answer::After(ms(300)),
-        says: words,
-        hangs_up: HangsUp::Never,
-        ..Callee::echoing()
-    }
-}
-
-/// A callee who picks up soon, says the words of the stories `times` times and stays.
-pub(crate) fn talks(times: usize) -> Callee {
-    let words = sound::words(sound::PAUSE, sound::LINE_RATE);
-    says(Says::Speech(words.repeat(times).into()))
-}
-
-/// A service whose only callee is `callee`.
-pub(crate) fn service_with(callee: Callee) -> simulator::Config {
-    let mut config = simulator::Config {
-        callee,
-        ..simulator::Config::default()
-    };
-    config.service.ring_after = ms(100);
-    config
-}
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
 
 /// A folder of the story's own, removed with what is in it.
 pub(crate) struct Folder(PathBuf);
@@ -127,154 +86,6 @@ impl Drop for Folder {
 fn unique() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// The simulator, until it is dropped.
-pub(crate) struct Service {
-    pub(crate) handle: Handle,
-    /// About when its clock was zero.
-    pub(crate) began: Instant,
-    runtime: Runtime,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Service {
-    pub(crate) fn start(config: simulator::Config) -> Self {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, started) = mpsc::channel();
-        std::thread::spawn(move || {
-            runtime().block_on(async {
-                let running = Simulator::start(config).await.unwrap();
-                ready.send(running.handle.clone()).unwrap();
-                // Dropped by the story: time to stop.
-                _ = stopped.await;
-                running.stop().await;
-            });
-        });
-        Self {
-            handle: started.recv().unwrap(),
-            began: Instant::now(),
-            runtime: runtime(),
-            _stop: stop,
-        }
-    }
-
-    /// The first event from the very beginning that `wanted` says yes to.
-    #[track_caller]
-    pub(crate) fn wait(&self, told: &str, wanted: impl FnMut(&Event) -> bool) -> Event {
-        let mut events = self.handle.events();
-        let found = self
-            .runtime
-            .block_on(async { timeout(GUARD, events.find(wanted)).await });
-        found.unwrap_or_else(|_| panic!("{told}: never happened\n{}", self.journal()))
-    }
-
-    /// The call's `nth` event, from 1, that `wanted` says yes to.
-    #[track_caller]
-    pub(crate) fn wait_nth(
-        &self,
-        told: &str,
-        nth: usize,
-        mut wanted: impl FnMut(&What) -> bool,
-    ) -> Event {
-        let mut seen = 0;
-        self.wait(told, |event| {
-            seen += usize::from(wanted(&event.what));
-            seen == nth
-        })
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_status(&self, status: Status) -> Event {
-        self.wait(
-            status.as_str(),
-            |event| matches!(event.what, What::Status(s, _) if s == status),
-        )
-    }
-
-    /// How many events so far `wanted` says yes to.
-    pub(crate) fn count(&self, mut wanted: impl FnMut(&What) -> bool) -> usize {
-        let mut events = self.handle.events();
-        std::iter::from_fn(|| events.try_next())
-            .filter(|event| wanted(&event.what))
-            .count()
-    }
-
-    /// How often place-call was asked for.
-    pub(crate) fn posts(&self) -> usize {
-        self.count(
-            |what| matches!(what, What::Request { line, .. } if line.contains("/place-call")),
-        )
-    }
-
-    /// The one call there is.
-    #[track_caller]
-    pub(crate) fn call(&self) -> simulator::Call {
-        let mut calls = self.handle.calls();
-        assert_eq!(calls.len(), 1, "calls at the service\n{}", self.journal());
-        calls.remove(0)
-    }
-
-    /// Fails the story if any call is up.
-    #[track_caller]
-    pub(crate) fn assert_no_call_is_up(&self) {
-        let up = self
-            .handle
-            .calls()
-            .into_iter()
-            .filter(|call| !call.status.is_over());
-        let up: Vec<_> = up.map(|call| (call.id, call.status)).collect();
-        assert!(up.is_empty(), "{up:?}\n{}", self.journal());
-    }
-
-    /// Everything that happened, for the message of a story that failed.
-    pub(crate) fn journal(&self) -> String {
-        let mut events = self.handle.events();
-        let lines = std::iter::from_fn(|| events.try_next());
-        lines.map(|event| format!("{event}\n")).collect()
-    }
-}
-
-/// Looks for words in a recording as it grows.
-struct Search<'a> {
-    words: &'a [i16],
-    looked: usize,
-    best: f64,
-}
-
-impl<'a> Search<'a> {
-    fn new(words: &'a [i16]) -> Self {
-        Self {
-            words,
-            looked: 0,
-            best: 0.0,
-        }
-    }
-
-    /// Where the words are in what is new of `heard`.
-    fn look(&mut self, heard: &[i16]) -> Option<usize> {
-        if heard.len() < self.looked + self.words.len() {
-            return None;
-        }
-        let (at, likeness) = sound::find(&heard[self.looked..], self.words);
-        self.best = self.best.max(likeness);
-        let found = (likeness > sound::LIKE).then_some(self.looked + at);
-        self.looked = heard.len() + 1 - self.words.len();
-        found
-    }
-}
-
-/// Looks every now and then whether something that is no event has happened.
-#[track_caller]
-pub(crate) fn poll<T>(mut found: impl FnMut() -> Option<T>, told: impl FnOnce() -> String) -> T {
-    let began = Instant::now();
-    while began.elapsed() < GUARD {
-        if let Some(found) = found() {
-            return found;
-        }
-        std::thread::sleep(ms(50));
-    }
-    panic!("{}", told());
 }
 
 /// The visitor speaks and waits to be heard; says it again when the callee has
@@ -581,7 +392,7 @@ impl Device {
 
     /// What the speaker has played, at the line's rate.
     pub(crate) fn heard(&self) -> Vec<i16> {
-        sound::at_line_rate(&self.visitor.heard())
+        sound::at_line_rate(&self.visitor.heard(), CARD.rate)
     }
 
     /// Waits until the visitor hears the callee's words; where, in samples

@@ -9,13 +9,19 @@ mod calls;
 mod disk;
 mod doors;
 mod encodings;
+#[path = "../far_end/mod.rs"]
+mod far_end;
 mod inbound;
 mod kit;
 mod lists;
 mod process;
 mod refused;
-mod sound;
 mod streams;
+mod tunnels;
 mod unknown;
+#[cfg(feature = "tunnel")]
+mod vendor;
 mod ways_in;
 mod words;
+
+use far_end::sound;

@@ -114,7 +114,7 @@ fn a_call_that_is_answered_and_brings_no_stream_is_hung_up() {
     let mut device = Device::start(&service, |setup| {
         setup.call.stream_within = ms(800);
         // Where the service is told to dial, nobody listens.
-        setup.public_url = callbox::wire::rest::WsUrl::parse("ws://127.0.0.1:1").unwrap();
+        setup.public_url = callbox::wire::rest::WsUrl::parse("ws://127.0.0.1:1").ok();
     });
     device.press();
     device.wait_for(Phase::Answered);

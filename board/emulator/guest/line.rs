@@ -6,7 +6,8 @@
 //! line read GPIO27                             0 or 1
 //! ```
 //!
-//! `play` prints when it made the first edge and when the last. A contact pulls
+//! `play` prints when it made the first edge and when the last, and by how much the
+//! latest edge came too late, which is the emulator's fault. A contact pulls
 //! the line down when it is closed, or up with `--high`; the line is left open.
 //! `watch` prints the level of each line, then each change, as
 //! `<time> <line> <level>`. Times are microseconds since 1970, the guest's clock.
@@ -63,15 +64,18 @@ fn play(line: &str, [closed, open]: [&str; 2], wave: &[&str]) -> io::Result<()> 
         .open(folder(line)?.join("pull"))?;
     let first = now();
     let mut due = Instant::now();
+    let mut latest = Duration::ZERO;
     for (nth, lasts) in wave.iter().enumerate() {
         wait_until(due);
+        latest = latest.max(due.elapsed());
         pull.write_all(if nth % 2 == 0 { closed } else { open }.as_bytes())?;
         due += *lasts;
     }
     wait_until(due);
+    latest = latest.max(due.elapsed());
     let last = now();
     pull.write_all(open.as_bytes())?;
-    println!("{first} {last}");
+    println!("{first} {last} {}", latest.as_micros());
     Ok(())
 }
 

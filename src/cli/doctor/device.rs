@@ -110,6 +110,8 @@ pub(super) fn private(name: &str, path: &Path) -> Finding {
 
 pub(super) fn cards(patient: &mut Patient) -> Vec<Finding> {
     let mut config = patient.file.cards();
+    // It is looked at only.
+    config.set_mixer = false;
     let mut found = Vec::new();
     for direction in [Direction::Microphone, Direction::Speaker] {
         let side = match direction {

@@ -10,6 +10,7 @@ use super::report::{Finding, Level};
 use super::{Patient, Service};
 use crate::cli::text::span;
 use crate::config::{File, InboundAction, IngressMode, NO_SIGNING_KEY};
+use crate::daemon::trouble_of;
 use crate::edge::certificate::{self, Unfit};
 use crate::edge::clock::Stamp;
 use crate::edge::control::ask;
@@ -19,7 +20,7 @@ use crate::edge::round_trip::{Broken, Route, Trip, round_trip as dial};
 use crate::units::E164;
 use crate::wire::control::Request;
 use crate::wire::handshake::Token;
-use crate::wire::rest::{ApiError, Next, Number, NumberUpdate, Pair};
+use crate::wire::rest::{ApiError, Next, Number, NumberUpdate, Pair, WsUrl};
 
 /// A clock further off than this is worth a word…
 const CLOCK_WARN: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ pub(super) fn service(patient: &mut Patient) -> Vec<Finding> {
                 _ => Level::Fault,
             };
             let fix = "try again in a minute";
-            Finding::told(level, &format!("{host}: {error}"), fix)
+            Finding::told(level, &format!("{host}: {error}"), fix).shown_as(trouble_of(error))
         }
     }]
 }
@@ -296,7 +297,8 @@ fn advice_on(unfit: &Unfit) -> &'static str {
 
 /// The host of the public URL.
 fn host(file: &File) -> String {
-    let url = file.ingress.public_url.as_str();
+    let url = file.public_url();
+    let url = url.as_ref().map_or("", WsUrl::as_str);
     let authority = url.split('/').nth(2).unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next(),
@@ -371,7 +373,9 @@ fn free_port(patient: &mut Patient, config: ingress::Config) -> Finding {
 }
 
 pub(super) fn round_trip(patient: &mut Patient) -> Vec<Finding> {
-    let url = patient.file.ingress.public_url.clone();
+    let Some(url) = patient.public_url() else {
+        return vec![Finding::skip("there is no address to dial; see above")];
+    };
     let probe = match (&patient.door, patient.runs()) {
         (Some(routes), _) => Probe::of_routes(routes),
         (None, true) => Probe::of_daemon(patient),
@@ -412,12 +416,17 @@ fn went(url: &str, trip: &Trip) -> String {
 /// What to do when the way in is broken at this leg.
 fn advice(broken: &Broken, file: &File) -> String {
     let listen = file.ingress.listen;
-    let proxy = file.ingress.mode == IngressMode::PublicUrl;
+    let mode = file.ingress.mode;
+    let proxy = mode != IngressMode::Tls;
     match broken {
         Broken::Name { host, .. } => format!(
             "make a DNS record for {host}, or mend [ingress] public_url; `getent hosts {host}` \
              shows what this machine finds"
         ),
+        Broken::Connect { .. } if mode.has_tunnel() => "start what ends TLS at the far end of the \
+                                                        tunnel, and open its port in the \
+                                                        firewall there"
+            .to_owned(),
         Broken::Connect { .. } if proxy => format!(
             "start the proxy or tunnel that forwards the public URL to {listen}, and open its \
              port in the firewall"
@@ -434,6 +443,11 @@ fn advice(broken: &Broken, file: &File) -> String {
         Broken::Tls { .. } => "the name must lead to this device; see also ingress above, and \
                                the clock"
             .to_owned(),
+        Broken::Status { status: 500.., .. } if mode.has_tunnel() => {
+            "the far end is up, but leads nowhere: see tunnel above, and let the proxy there \
+             forward to the port that the tunnel opens"
+                .to_owned()
+        }
         Broken::Status { status: 500.., .. } if proxy => format!(
             "the proxy is up, but does not reach callbox: let it forward to http://{listen}"
         ),
@@ -496,10 +510,12 @@ impl Probe {
     /// Through the public URL, or straight to an address of this machine.
     fn go(&self, patient: &Patient, at: Option<SocketAddr>) -> Result<Trip, Broken> {
         let file = &patient.file;
+        let here = || WsUrl::parse("ws://localhost").unwrap_or_else(|_| unreachable!("it is one"));
         let route = Route {
-            url: &file.ingress.public_url,
+            // Only the way to ourselves can be gone without an address.
+            url: &patient.public_url().unwrap_or_else(here),
             at,
-            plain: at.is_some() && file.ingress.mode == IngressMode::PublicUrl,
+            plain: at.is_some() && file.ingress.mode != IngressMode::Tls,
             extra_ca: file.service.ca_file.as_deref(),
         };
         patient

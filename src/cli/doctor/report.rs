@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::text::write_wrapped;
+use crate::panel::Trouble;
 
 /// Where the text begins, behind the level and the check's name.
 const TEXT: usize = 19;
@@ -13,7 +14,7 @@ const FIX: &str = "fix: ";
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::cli) enum Level {
     /// As it should be.
     Ok,
     /// Not looked at, and why.
@@ -47,33 +48,35 @@ impl Level {
 
 /// What a check has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) level: Level,
-    pub(super) what: String,
+pub(in crate::cli) struct Finding {
+    pub(in crate::cli) level: Level,
+    pub(in crate::cli) what: String,
     /// What to do; never missing from a warning or a fault.
-    pub(super) fix: Option<String>,
+    pub(in crate::cli) fix: Option<String>,
+    /// What the lamp flashes of a fault, where that is not what its check says.
+    pub(in crate::cli) lamp: Option<Option<Trouble>>,
 }
 
 impl Finding {
-    pub(super) fn ok(what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn ok(what: impl Into<String>) -> Self {
         Self::new(Level::Ok, what, None)
     }
 
-    pub(super) fn skip(what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn skip(what: impl Into<String>) -> Self {
         Self::new(Level::Skip, what, None)
     }
 
-    pub(super) fn warn(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::cli) fn warn(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(Level::Warn, what, Some(fix.into()))
     }
 
-    pub(super) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::cli) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(Level::Fault, what, Some(fix.into()))
     }
 
     /// From a message of another part, which says what is wrong and then what
     /// to do; `otherwise` is what to do when it does not.
-    pub(super) fn told(level: Level, message: &str, otherwise: &str) -> Self {
+    pub(in crate::cli) fn told(level: Level, message: &str, otherwise: &str) -> Self {
         let (what, fix) = split(message);
         Self::new(level, what, Some(small(fix.unwrap_or(otherwise))))
     }
@@ -83,7 +86,28 @@ impl Finding {
             level,
             what: what.into(),
             fix,
+            lamp: None,
         }
+    }
+
+    /// A fault that the lamp shows as `trouble`, or as none of its own.
+    pub(super) fn shown_as(self, trouble: Option<Trouble>) -> Self {
+        let lamp = Some(trouble);
+        Self { lamp, ..self }
+    }
+
+    fn lamp(&self, check: &str) -> Option<Trouble> {
+        let usual = || match check {
+            "config" | "doors" | "prompts" | "hours" => Trouble::Config,
+            "secrets" | "number" => Trouble::Key,
+            "network" => Trouble::Network,
+            "clock" => Trouble::Blocked,
+            "cards" | "mixer" => Trouble::Sound,
+            "ingress" | "round trip" => Trouble::WayIn,
+            _ => Trouble::Other,
+        };
+        let fault = self.level == Level::Fault;
+        fault.then(|| self.lamp.unwrap_or_else(|| Some(usual())))?
     }
 }
 
@@ -114,24 +138,24 @@ fn small(sentence: &str) -> String {
 
 /// Everything found so far, check by check.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<(&'static str, Finding)>);
+pub(in crate::cli) struct Report(Vec<(&'static str, Finding)>);
 
 impl Report {
-    pub(super) fn add(&mut self, check: &'static str, findings: Vec<Finding>) {
+    pub(in crate::cli) fn add(&mut self, check: &'static str, findings: Vec<Finding>) {
         self.0
             .extend(findings.into_iter().map(|finding| (check, finding)));
     }
 
-    pub(super) fn count(&self, level: Level) -> usize {
+    pub(in crate::cli) fn count(&self, level: Level) -> usize {
         self.0.iter().filter(|(_, f)| f.level == level).count()
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::cli) fn is_well(&self) -> bool {
         self.count(Level::Fault) == 0
     }
 
     /// The last line: how it stands, and what comes next.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::cli) fn summary(&self) -> String {
         let several = |n: usize, what: &str| match n {
             0 => format!("no {what}s"),
             1 => format!("1 {what}"),
@@ -147,8 +171,16 @@ impl Report {
         format!("{}, {warnings}: {next}.", several(faults, "fault"))
     }
 
-    pub(super) fn json(&self) -> Value {
-        let finding = |(check, f): &(&str, Finding)| json!({ "check": check, "level": f.level.word().to_lowercase(), "what": f.what, "fix": f.fix });
+    pub(in crate::cli) fn json(&self) -> Value {
+        let finding = |(check, f): &(&str, Finding)| {
+            json!({
+                "check": check,
+                "level": f.level.word().to_lowercase(),
+                "what": f.what,
+                "fix": f.fix,
+                "lamp": f.lamp(check).map(Trouble::name),
+            })
+        };
         json!({
             "well": self.is_well(),
             "faults": self.count(Level::Fault),
@@ -159,7 +191,7 @@ impl Report {
 }
 
 /// A finding as it stands in the terminal, its end of line included.
-pub(super) fn lines(check: &str, finding: &Finding, colours: bool) -> String {
+pub(in crate::cli) fn lines(check: &str, finding: &Finding, colours: bool) -> String {
     let word = finding.level.word();
     let level = format!("{word:>5}");
     let level = match colours {
@@ -250,5 +282,9 @@ mod tests {
         let json = report.json();
         assert_eq!(json["findings"][2]["level"], "fault");
         assert_eq!(json["findings"][2]["fix"], "b");
+        assert_eq!(json["findings"][2]["lamp"], "sound");
+        assert!(json["findings"][1]["lamp"].is_null(), "no fault, no lamp");
+        let unreached = Finding::fault("a", "b").shown_as(None);
+        assert_eq!(unreached.lamp("service"), None);
     }
 }

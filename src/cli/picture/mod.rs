@@ -21,7 +21,7 @@
 mod chart;
 mod labels;
 mod marks;
-mod paper;
+pub(super) mod paper;
 
 use std::time::Duration;
 
@@ -46,6 +46,20 @@ pub struct Call<'a> {
     pub numbers: bool,
 }
 
+/// Colours for light and dark, and the fonts. Meaning is never by colour alone:
+/// each series has its name beside it.
+const STYLE: &str = "\
+text{font:11px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#1f2328}\
+.title{font-size:15px;font-weight:600}.soft{fill:#59636e}\
+.ground{fill:#fff;stroke:#d1d9e0}.grid{stroke:#d1d9e0;fill:none}.axis{stroke:#59636e;fill:none}\
+.mark{stroke:#1f2328;stroke-opacity:.45;fill:none}.note{stroke:#59636e;stroke-opacity:.6;fill:none}\
+.mic{fill:#0969da}.far{fill:#1a7f37}path.mic,path.far{fill-opacity:.8}.delay{stroke:#8250df;stroke-width:1.5;fill:none}\
+text.delay{fill:#8250df;stroke:none}.made-up{fill:#bc4c00}.skipped{fill:#cf222e}\
+@media(prefers-color-scheme:dark){\
+text{fill:#e6edf3}.soft{fill:#9198a1}.ground{fill:#0d1117;stroke:#3d444d}.grid{stroke:#3d444d}\
+.axis{stroke:#9198a1}.mark{stroke:#e6edf3}.note{stroke:#9198a1}.mic{fill:#4493f8}.far{fill:#3fb950}\
+.delay{stroke:#ab7df8}text.delay{fill:#ab7df8}.made-up{fill:#f0883e}.skipped{fill:#ff7b72}}";
+
 /// Width of the picture.
 const WIDTH: f64 = 960.0;
 /// Where time begins and ends.
@@ -65,7 +79,7 @@ pub fn svg(call: &Call<'_>) -> String {
     let above = labels::lay_out(&milestones, &axis, WIDTH);
     let below = labels::lay_out(&notes.shown, &axis, WIDTH);
 
-    let mut paper = Paper::new();
+    let mut paper = Paper::new(STYLE);
     paper.text(Place::left(16.0, 28.0), "title", &title(call));
     paper.text(Place::left(16.0, 48.0), "soft", &summary(call));
     let top = HEAD + above.height();

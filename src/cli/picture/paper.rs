@@ -2,23 +2,9 @@
 
 use std::fmt::Write;
 
-/// Colours for light and dark, and the fonts. Meaning is never by colour alone:
-/// each series has its name beside it.
-const STYLE: &str = "\
-text{font:11px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#1f2328}\
-.title{font-size:15px;font-weight:600}.soft{fill:#59636e}\
-.ground{fill:#fff;stroke:#d1d9e0}.grid{stroke:#d1d9e0;fill:none}.axis{stroke:#59636e;fill:none}\
-.mark{stroke:#1f2328;stroke-opacity:.45;fill:none}.note{stroke:#59636e;stroke-opacity:.6;fill:none}\
-.mic{fill:#0969da}.far{fill:#1a7f37}path.mic,path.far{fill-opacity:.8}.delay{stroke:#8250df;stroke-width:1.5;fill:none}\
-text.delay{fill:#8250df;stroke:none}.made-up{fill:#bc4c00}.skipped{fill:#cf222e}\
-@media(prefers-color-scheme:dark){\
-text{fill:#e6edf3}.soft{fill:#9198a1}.ground{fill:#0d1117;stroke:#3d444d}.grid{stroke:#3d444d}\
-.axis{stroke:#9198a1}.mark{stroke:#e6edf3}.note{stroke:#9198a1}.mic{fill:#4493f8}.far{fill:#3fb950}\
-.delay{stroke:#ab7df8}text.delay{fill:#ab7df8}.made-up{fill:#f0883e}.skipped{fill:#ff7b72}}";
-
 /// Where a text is: a point, and which end of the text lies there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     x: f64,
     y: f64,
     anchor: &'static str,
@@ -26,7 +12,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The text begins here.
-    pub(super) fn left(x: f64, y: f64) -> Self {
+    pub(in crate::cli) fn left(x: f64, y: f64) -> Self {
         Self {
             x,
             y,
@@ -35,7 +21,7 @@ impl Place {
     }
 
     /// The text ends here.
-    pub(super) fn right(x: f64, y: f64) -> Self {
+    pub(in crate::cli) fn right(x: f64, y: f64) -> Self {
         Self {
             x,
             y,
@@ -44,7 +30,7 @@ impl Place {
     }
 
     /// The middle of the text is here.
-    pub(super) fn middle(x: f64, y: f64) -> Self {
+    pub(in crate::cli) fn middle(x: f64, y: f64) -> Self {
         Self {
             x,
             y,
@@ -55,18 +41,21 @@ impl Place {
 
 /// What was drawn so far.
 #[derive(Debug)]
-pub(super) struct Paper {
+pub(in crate::cli) struct Paper {
+    style: &'static str,
     body: String,
 }
 
 impl Paper {
-    pub(super) fn new() -> Self {
+    /// With the colours of its classes.
+    pub(in crate::cli) fn new(style: &'static str) -> Self {
         Self {
+            style,
             body: String::new(),
         }
     }
 
-    pub(super) fn text(&mut self, place: Place, class: &str, text: &str) {
+    pub(in crate::cli) fn text(&mut self, place: Place, class: &str, text: &str) {
         let Place { x, y, anchor } = place;
         let text = escape(text);
         self.put(format_args!(
@@ -74,7 +63,7 @@ impl Paper {
         ));
     }
 
-    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(in crate::cli) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.put(format_args!(
             r#"<path class="{class}" d="M{:.1} {:.1}L{:.1} {:.1}"/>"#,
             from.0, from.1, to.0, to.1
@@ -82,14 +71,14 @@ impl Paper {
     }
 
     /// A path by its commands.
-    pub(super) fn path(&mut self, class: &str, commands: &str) {
+    pub(in crate::cli) fn path(&mut self, class: &str, commands: &str) {
         if !commands.is_empty() {
             self.put(format_args!(r#"<path class="{class}" d="{commands}"/>"#));
         }
     }
 
     /// A rectangle, `part` of its colour.
-    pub(super) fn bar(&mut self, class: &str, at: (f64, f64), size: (f64, f64), part: f64) {
+    pub(in crate::cli) fn bar(&mut self, class: &str, at: (f64, f64), size: (f64, f64), part: f64) {
         let ((x, y), (width, height)) = (at, size);
         self.put(format_args!(
             r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill-opacity="{part:.2}"/>"#
@@ -97,13 +86,19 @@ impl Paper {
     }
 
     /// The whole file; `title` and `summary` are for those who cannot see it.
-    pub(super) fn finish(self, width: f64, height: f64, title: &str, summary: &str) -> String {
+    pub(in crate::cli) fn finish(
+        self,
+        width: f64,
+        height: f64,
+        title: &str,
+        summary: &str,
+    ) -> String {
         let (title, summary) = (escape(title), escape(summary));
-        let body = self.body;
+        let (style, body) = (self.style, self.body);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
              viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n\
-             <title>{title}</title>\n<desc>{summary}</desc>\n<style>{STYLE}</style>\n\
+             <title>{title}</title>\n<desc>{summary}</desc>\n<style>{style}</style>\n\
              <rect class=\"ground\" x=\".5\" y=\".5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\
              {body}</svg>\n",
             width - 1.0,

@@ -129,7 +129,11 @@ pub fn check(config: &Config) -> Vec<(Direction, String, Result<Fit, Fault>)> {
         .filter_map(|direction| {
             let side = config.side(direction)?;
             let opened = Pcm::open(&Wanted::new(config, side, direction));
-            Some((direction, side.name.clone(), opened.map(|pcm| *pcm.fit())))
+            let name = match &opened {
+                Ok(pcm) => pcm.name().to_owned(),
+                Err(_) => side.name.clone(),
+            };
+            Some((direction, name, opened.map(|pcm| *pcm.fit())))
         })
         .collect()
 }
@@ -154,7 +158,7 @@ fn holder_under(proc: &Path, name: &str) -> Option<String> {
 }
 
 /// The card in names such as `plughw:CARD=Device,DEV=0`, `hw:Device` and `hw:0,0`.
-fn card_id(name: &str) -> Option<String> {
+pub(super) fn card_id(name: &str) -> Option<String> {
     let (_, arguments) = name.split_once(':')?;
     let card = arguments.split(',').next()?;
     let card = card.strip_prefix("CARD=").unwrap_or(card);

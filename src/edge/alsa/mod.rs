@@ -30,7 +30,9 @@
 //! Real time: the audio thread allocates nothing, locks nothing and logs
 //! nothing. It calls ALSA, poll(2), the clock and [`Wake::notify`].
 
+mod cards;
 mod list;
+mod mixer;
 mod pcm;
 mod pump;
 mod reopen;
@@ -45,7 +47,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use self::cards::{AUTO, CardInfo, Kind, cards, choose};
 pub use self::list::{Device, Rates, check, list};
+pub use self::mixer::{Reading, Setting, SettingLevel, look};
 pub use self::pcm::{Fault, Fit};
 use super::card::{Direction, EVENTS, Event, Running, STACK, Sound, Stats};
 use super::realtime::{self, Wake};
@@ -65,6 +69,11 @@ pub struct Config {
     /// Periods in the buffer. Default 3; 2 is the least and leaves one period
     /// for a late wake-up, each more is delay at the speaker.
     pub periods: u32,
+    /// What is known of cards: which of them [`AUTO`] means, and what is set in
+    /// their mixers when they are opened. Default none.
+    pub kinds: Arc<[Kind]>,
+    /// Whether mixers are set. Default no: they stay as they are.
+    pub set_mixer: bool,
 }
 
 /// One side of the card.
@@ -72,7 +81,7 @@ pub struct Config {
 pub struct Side {
     /// ALSA's name of it. Names with the card's id stay when cards come and
     /// go: `plughw:CARD=Device,DEV=0`. `plughw` converts what the card cannot
-    /// do itself, `hw` never.
+    /// do itself, `hw` never. [`AUTO`]: the card that is of one of the kinds.
     pub name: String,
     /// One that [`Engine::new`](crate::audio::engine::Engine::new) takes. `None`: what the card does best, 48 kHz
     /// before 16 kHz, mono before stereo, its own rate before a converted one.
@@ -90,6 +99,8 @@ impl Default for Config {
             speaker: side,
             period: Duration::from_millis(10),
             periods: 3,
+            kinds: Arc::default(),
+            set_mixer: false,
         }
     }
 }
@@ -173,7 +184,7 @@ impl Card {
     }
 
     /// What was agreed with each card that is there, for the log.
-    pub fn fits(&self) -> impl Iterator<Item = (Direction, &Fit)> {
+    pub fn fits(&self) -> impl Iterator<Item = (Direction, &str, &Fit)> {
         let sides = [
             (Direction::Microphone, &self.microphone),
             (Direction::Speaker, &self.speaker),
@@ -181,7 +192,7 @@ impl Card {
         sides
             .into_iter()
             .filter_map(|(direction, side)| match &side.pcm {
-                Some(Ok(pcm)) => Some((direction, pcm.fit())),
+                Some(Ok(pcm)) => Some((direction, pcm.name(), pcm.fit())),
                 _ => None,
             })
     }

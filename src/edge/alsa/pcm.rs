@@ -11,13 +11,15 @@
 //! calls into alsa-lib, which does not wait: the PCM is non-blocking.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alsa::pcm::{Access, Format as SampleFormat, HwParams};
 use alsa::poll::{Descriptors, pollfd};
 use alsa::{Output, PCM, ValueOr};
 
-use super::{Config, Side, list};
+use super::cards::{Kind, cards, resolve};
+use super::{Config, Side, list, mixer};
 use crate::audio::engine::Format;
 use crate::edge::card::Direction;
 use crate::edge::realtime::{read_frames, write_frames};
@@ -42,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) format: Option<Format>,
     period: Duration,
     periods: u32,
+    kinds: Arc<[Kind]>,
+    set_mixer: bool,
 }
 
 impl Wanted {
@@ -52,6 +56,28 @@ impl Wanted {
             format: side.format,
             period: config.period,
             periods: config.periods,
+            kinds: Arc::clone(&config.kinds),
+            set_mixer: config.set_mixer,
+        }
+    }
+
+    /// Opens what is loud enough and not muted, if its kind is known. A card
+    /// whose mixer cannot be set still plays.
+    fn set_mixer(&self, name: &str) {
+        let cards = cards();
+        let Some(card) = cards.iter().find(|card| card.is_in(name)) else {
+            return;
+        };
+        let Some(kind) = Kind::of(&self.kinds, card) else {
+            return;
+        };
+        let ours = |setting: &&mixer::Setting| setting.direction == self.direction;
+        let settings: Vec<_> = kind.settings.iter().filter(ours).cloned().collect();
+        match mixer::set(&card.control(), &settings) {
+            Ok(changes) => changes
+                .iter()
+                .for_each(|change| tracing::info!("mixer of {name}: {change}; done")),
+            Err(why) => tracing::warn!("the mixer of {name} cannot be set: {why}"),
         }
     }
 }
@@ -105,6 +131,22 @@ pub enum Fault {
         name: String,
         /// The names that would work.
         there: Vec<String>,
+    },
+    /// `auto`, and no card of a known kind.
+    #[error("no sound card of a known kind is there for the {direction}; {}. Plug one in, or write its name in [sound] {direction}", seen(.there))]
+    NoneFits {
+        /// Which side.
+        direction: Direction,
+        /// The names of those that are there.
+        there: Vec<String>,
+    },
+    /// `auto`, and no way to choose.
+    #[error("more than one sound card would do for the {direction}: {}. Write the one that is meant in [sound] {direction}", .fit.join(", "))]
+    Several {
+        /// Which side.
+        direction: Direction,
+        /// The names of those that fit.
+        fit: Vec<String>,
     },
     /// Somebody else has it.
     #[error("the sound card {name:?} is in use by {}; stop that, or use a mixing name such as \"default\"", .by.as_deref().unwrap_or("another program"))]
@@ -204,21 +246,27 @@ pub(super) fn verdict(error: alsa::Error) -> Verdict {
 
 /// An open side, and room for one period of it.
 pub(super) struct Pcm {
+    name: Box<str>,
     pcm: PCM,
     direction: Direction,
     fit: Fit,
     descriptors: [pollfd; DESCRIPTORS],
-    count: usize,
+    count: u8,
     samples: Box<[i16]>,
 }
 
 impl Pcm {
-    /// Opens by name and agrees on format, period and buffer. Slow.
+    /// Opens by name, sets the mixer if that is asked for, and agrees on format,
+    /// period and buffer. Slow.
     pub(super) fn open(wanted: &Wanted) -> Result<Self, Fault> {
-        let failed = |error| Fault::new(&wanted.name, error);
         // Keeps alsa-lib from writing to our stderr; the error code says it.
         let _words = Output::local_error_handler();
-        let pcm = PCM::new(&wanted.name, wanted.direction.into(), true).map_err(failed)?;
+        let name = resolve(&wanted.name, &wanted.kinds, wanted.direction)?;
+        let failed = |error| Fault::new(&name, error);
+        let pcm = PCM::new(&name, wanted.direction.into(), true).map_err(failed)?;
+        if wanted.set_mixer {
+            wanted.set_mixer(&name);
+        }
         let fit = agree(&pcm, wanted)?;
         set_wake_up(&pcm, spare(wanted.direction, fit) + fit.period).map_err(failed)?;
         let mut descriptors = [NO_DESCRIPTOR; DESCRIPTORS];
@@ -227,13 +275,19 @@ impl Pcm {
         }
         let count = pcm.fill(&mut descriptors).map_err(failed)?;
         Ok(Self {
+            name: name.into(),
             pcm,
             direction: wanted.direction,
             fit,
             descriptors,
-            count,
+            count: count as u8, // at most DESCRIPTORS
             samples: vec![0; fit.period * usize::from(fit.format.channels)].into(),
         })
+    }
+
+    /// The name it was opened by: a card, where `auto` was asked for.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn fit(&self) -> &Fit {
@@ -265,7 +319,9 @@ impl Pcm {
     /// back their wake-up. Their answer is left aside: some say "nothing" until
     /// [`available`](Self::available) has been asked.
     pub(super) fn acknowledge(&self, polled: &[pollfd]) -> alsa::Result<()> {
-        self.pcm.revents(&polled[..self.count]).map(drop)
+        self.pcm
+            .revents(&polled[..usize::from(self.count)])
+            .map(drop)
     }
 
     /// Frames to be moved now, and how many lie between us and the converter.

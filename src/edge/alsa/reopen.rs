@@ -163,9 +163,10 @@ impl Reopener {
             if back.elapsed() > LASTING {
                 pause = SHORTEST;
             }
+            let fault = Fault::new(pcm.name(), error);
             // Closed before it is opened again: a card serves one at a time.
             drop(pcm);
-            if !self.bring_back(handover, Fault::new(&self.wanted.name, error), &mut pause) {
+            if !self.bring_back(handover, fault, &mut pause) {
                 return;
             }
             back = Instant::now();
@@ -184,13 +185,14 @@ impl Reopener {
             *pause = (2 * *pause).min(LONGEST);
             match Pcm::open(&self.wanted) {
                 Ok(pcm) => {
-                    let fit = pcm.fit().to_string();
+                    let fit = format!("{}, {}", pcm.name(), pcm.fit());
                     self.stats.side(direction).count_reopen();
                     handover.put_found(pcm);
                     self.tell(Event::Back { direction, fit });
                     return true;
                 }
-                Err(fault) if fault == told || matches!(fault, Fault::Missing { .. }) => {}
+                Err(Fault::Missing { .. } | Fault::NoneFits { .. }) => {}
+                Err(fault) if fault == told => {}
                 Err(fault) => {
                     self.tell(Event::Unfit {
                         direction,

@@ -125,6 +125,12 @@ impl BaseUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it leads to this very machine, and so through no network.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        UrlParts::split(&self.0).is_ok_and(|parts| parts.loopback)
+    }
 }
 
 impl Default for BaseUrl {

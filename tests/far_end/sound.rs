@@ -3,8 +3,6 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-/// Samples a second of the device's card.
-pub(crate) const CARD_RATE: u32 = 16_000;
 /// Samples a second of the line.
 pub(crate) const LINE_RATE: u32 = 8_000;
 /// Before each chirp of the callee, in seconds.
@@ -99,11 +97,14 @@ fn energies(samples: &[i16]) -> Vec<f64> {
     std::iter::once(0.0).chain(sums).collect()
 }
 
-/// A recording of the card as the line would carry it.
-pub(crate) fn at_line_rate(heard: &[i16]) -> Vec<i16> {
-    const { assert!(CARD_RATE == 2 * LINE_RATE) };
-    let mean = |pair: &[i16]| ((i32::from(pair[0]) + i32::from(pair[1])) / 2) as i16;
-    heard.chunks_exact(2).map(mean).collect()
+/// A recording of a card with `rate` samples a second as the line would carry it.
+pub(crate) fn at_line_rate(heard: &[i16], rate: u32) -> Vec<i16> {
+    let step = (rate / LINE_RATE) as usize;
+    let mean = |some: &[i16]| some.iter().map(|s| i32::from(*s)).sum::<i32>() / step as i32;
+    heard
+        .chunks_exact(step)
+        .map(|some| mean(some) as i16)
+        .collect()
 }
 
 /// Amplitude of the loudest tenth of a second of a sine of `hz` in `heard`,
