@@ -265,7 +265,7 @@ fn each_way_in_takes_its_own_keys_and_no_others() {
     const URL: &str = "public_url = \"wss://a.example\"\n";
     const RUN: &str = "command = [\"ssh\", \"-R\", \"80:127.0.0.1:{port}\", \"{\\\"a\\\":1}\"]\n";
     let file =
-        |mode: &str, rest: &[&str]| reached_by(&format!("mode = \"{mode}\"\n{}", rest.concat()));
+        |mode: &str, rest: &[&str]| reached_by(&format!("mode = \"{mode}\"\n{}\n", rest.concat()));
     let words = |words: &str| file("command", &[URL, "command = ", words]);
     let command = parse(Path::new("c"), &file("command", &[URL, RUN])).unwrap();
     assert_eq!(command.ingress.command[1], "-R");

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use callbox::simulator::{Call, Direction, Fault, NUMBER, NUMBER_ID, Route, Status};
 use callbox::wire::handshake;
@@ -320,7 +321,7 @@ fn a_tunnel_program_is_tried_without_a_daemon() {
         (
             "[\"sh\", \"-c\", \"echo denied >&2; exit 255\"]",
             &[
-                "ended with status 255; it said: denied",
+                "ended with status 255 and said: denied",
                 "without a passphrase",
             ],
         ),
@@ -337,14 +338,17 @@ fn a_tunnel_of_the_running_daemon_is_asked_for() {
     let base_url = service.handle.base_url();
     let config = tunnelled(&folder, &base_url, "[\"sleep\", \"1000\"]");
     let _daemon = folder.daemon(&config);
-    let up = || {
+    // It has to be gone through once.
+    let begun = Instant::now();
+    loop {
         let said = folder.callbox("doctor --json", &config);
         let well = said.findings("ok").join("\n");
-        well.contains("tunnel: up for").then_some(well)
-    };
-    // It has to be gone through once.
-    let well = std::iter::repeat_with(up).take(30).flatten().next();
-    assert!(well.is_some_and(|well| well.contains("started 1 times")));
+        if well.contains("tunnel: up for") {
+            assert_eq!(said.code, Some(0), "{said:#?}");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{said:#?}");
+    }
     let status = folder.callbox("status", &config);
     assert!(
         status.out.contains("tunnel           state up, since"),

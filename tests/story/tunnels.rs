@@ -126,7 +126,7 @@ fn a_tunnel_program_that_is_of_no_use_is_told_and_tried_again() {
         ),
         (
             "[\"sh\", \"-c\", \"echo no route to {port}; exit 3\"]",
-            "ended with status 3; it said: no route to",
+            "ended with status 3 and said: no route to",
         ),
         ("[\"sh\", \"-c\", \"yes flood\"]", "round trips fail"),
         ("[\"sh\", \"-c\", \"read password < /dev/tty\"]", "/dev/tty"),

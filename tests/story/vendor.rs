@@ -32,15 +32,16 @@ use inkbox::tunnels::client::wsframe::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue, IsCa,
-    KeyPair, PKCS_ECDSA_P384_SHA384,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::ServerConfig;
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
-    AlgorithmIdentifier, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm,
+    AlgorithmIdentifier, CertificateSigningRequestDer, InvalidSignature, PrivateKeyDer,
+    SignatureVerificationAlgorithm,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -123,11 +124,30 @@ fn a_tunnel_that_another_device_took_over_is_left_to_it() {
 
 #[test]
 fn a_tunnel_the_service_refuses_says_why() {
-    let Some((_service, _zone, device)) = tunnelled("another key") else {
+    let Some((_service, _zone, device)) = tunnelled("another key", Ends::AtTheService) else {
         return;
     };
     let said = state(&device);
     assert!(said.starts_with("refused: tunnel-auth"), "{said}");
+}
+
+/// The service passes on what it cannot read, and signs the certificate.
+#[test]
+fn a_call_whose_tls_ends_on_the_device_is_heard() {
+    let Some((service, zone, mut device)) = tunnelled(simulator::API_KEY, Ends::Here) else {
+        return;
+    };
+    device.press();
+    device.wait_for(Phase::Answered);
+    device.hears();
+    let call = service.call();
+    is_heard(&device, &service, &call.id);
+    assert!(service.handle.hang_up(&call.id));
+    let record = device.record();
+    assert_eq!(record.local_reason.as_deref(), Some("the far end hung up"));
+    let signed = zone.shared.signed.lock().unwrap().clone().unwrap();
+    let kept = device.folder.file("store/tunnel/cert_chain.pem");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), signed);
 }
 
 fn state(device: &Device) -> String {
@@ -137,15 +157,15 @@ fn state(device: &Device) -> String {
 }
 
 fn behind_a_router() -> Option<(Service, Zone, Device)> {
-    tunnelled(simulator::API_KEY)
+    tunnelled(simulator::API_KEY, Ends::AtTheService)
 }
 
 /// A device whose calls come in by the tunnel, once the tunnel is up or
 /// refused. The zone takes `key` for right. `None` without the right to listen
 /// on port 443.
-fn tunnelled(key: &'static str) -> Option<(Service, Zone, Device)> {
+fn tunnelled(key: &'static str, ends: Ends) -> Option<(Service, Zone, Device)> {
     believe_all();
-    let zone = Zone::start(key)?;
+    let zone = Zone::start(key, ends)?;
     let mut config = service_with(talks(40));
     config.service.extra_ca_pem = Some(zone.certificate.clone());
     let service = Service::start(config);
@@ -214,6 +234,13 @@ impl SignatureVerificationAlgorithm for Believing {
     }
 }
 
+/// Where the TLS of the public ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    AtTheService,
+    Here,
+}
+
 /// What the story has the zone do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tell {
@@ -233,6 +260,9 @@ struct Zone {
     _stop: oneshot::Sender<()>,
 }
 
+/// What a device sends and is sent on one stream.
+type Bridge = (RecvStream, SendStream<Bytes>);
+
 /// What the zone's connections and the edge's share.
 struct Shared {
     key: &'static str,
@@ -241,18 +271,27 @@ struct Shared {
     parked: Mutex<VecDeque<SendResponse<Bytes>>>,
     came: Notify,
     replies: Mutex<HashMap<String, oneshot::Sender<Request<RecvStream>>>>,
-    bridges: Mutex<HashMap<String, oneshot::Sender<(RecvStream, SendStream<Bytes>)>>>,
+    bridges: Mutex<HashMap<String, oneshot::Sender<Bridge>>>,
     next: Mutex<u32>,
+    /// Signs the public's certificates.
+    authority: CertifiedIssuer<'static, KeyPair>,
+    /// The device's own certificate.
+    signed: Mutex<Option<String>>,
 }
 
 impl Zone {
-    fn start(key: &'static str) -> Option<Self> {
+    fn start(key: &'static str, ends: Ends) -> Option<Self> {
         let zone = address().replace(":8765", "");
         let host = address();
-        let (zone_tls, _) = acceptor(&zone, true);
-        let (edge_tls, certificate) = acceptor(host.split(':').next().unwrap(), false);
+        let authority = authority("Story");
+        let zone_tls = acceptor(&zone, &self::authority("ISRG Root X2"), b"h2");
+        let edge_tls = acceptor(host.split(':').next().unwrap(), &authority, b"http/1.1");
+        let edge_tls = (ends == Ends::AtTheService).then_some(edge_tls);
+        let certificate = authority.pem();
         let shared = Arc::new(Shared {
             key,
+            authority,
+            signed: Mutex::default(),
             tell: watch::channel(Tell::Serve).0,
             hellos: Mutex::default(),
             parked: Mutex::default(),
@@ -277,11 +316,11 @@ impl Zone {
                 let edge = TcpListener::bind(&outer).await.unwrap();
                 let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send(Ok(api.local_addr().unwrap())).unwrap();
-                let record = record(&zone, &outer);
+                let record = record(&zone, &outer, ends);
                 tokio::select! {
                     () = accept(listener, |socket| serve_zone(zone_tls.clone(), socket, Arc::clone(&far))) => {}
                     () = accept(edge, |socket| serve_edge(edge_tls.clone(), socket, Arc::clone(&far))) => {}
-                    () = accept(api, |socket| serve_api(socket, record.clone())) => {}
+                    () = accept(api, |socket| serve_api(socket, record.clone(), Arc::clone(&far))) => {}
                     // Dropped by the story: time to stop.
                     _ = stopped => {}
                 }
@@ -313,24 +352,24 @@ impl Zone {
 }
 
 /// The tunnel as the API has it.
-fn record(zone: &str, host: &str) -> String {
+fn record(zone: &str, host: &str, ends: Ends) -> Value {
     let now = "2026-01-01T00:00:00Z";
-    json!({ "tunnels": [{
-        "id": TUNNEL, "tunnel_name": NAME, "tls_mode": "edge", "status": "active",
+    let (mode, status) = match ends {
+        Ends::AtTheService => ("edge", "active"),
+        Ends::Here => ("passthrough", "awaiting_cert"),
+    };
+    json!({
+        "id": TUNNEL, "tunnel_name": NAME, "tls_mode": mode, "status": status,
         "currently_connected": false, "public_host": host, "zone": zone,
         "metadata": {}, "created_at": now, "updated_at": now,
-    }]})
-    .to_string()
+    })
 }
 
-/// TLS for `host`; `in_name` of a public authority, or of its own.
-fn acceptor(host: &str, in_name: bool) -> (TlsAcceptor, String) {
+/// TLS for `host`, by `authority`'s word.
+fn acceptor(host: &str, authority: &CertifiedIssuer<'_, KeyPair>, speaks: &[u8]) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new([host.to_owned()]).unwrap();
-    let certificate = match in_name {
-        true => params.signed_by(&key, &authority()).unwrap(),
-        false => params.self_signed(&key).unwrap(),
-    };
+    let certificate = params.signed_by(&key, authority).unwrap();
     let provider = Arc::new(ring::default_provider());
     let secret = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -339,25 +378,46 @@ fn acceptor(host: &str, in_name: bool) -> (TlsAcceptor, String) {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], secret)
         .unwrap();
-    if in_name {
-        config.alpn_protocols = vec![b"h2".to_vec()];
-    }
-    (TlsAcceptor::from(Arc::new(config)), certificate.pem())
+    config.alpn_protocols = vec![speaks.to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
-/// Whoever this is, its name is one that is trusted.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut name = DistinguishedName::new();
+/// An authority that calls itself `name`. With a name that is trusted, it is.
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let text = |text: &str| DnValue::PrintableString(text.try_into().unwrap());
-    name.push(DnType::CountryName, text("US"));
+    let mut whole = DistinguishedName::new();
+    whole.push(DnType::CountryName, text("US"));
     let organization = text("Internet Security Research Group");
-    name.push(DnType::OrganizationName, organization);
-    name.push(DnType::CommonName, text("ISRG Root X2"));
+    whole.push(DnType::OrganizationName, organization);
+    whole.push(DnType::CommonName, text(name));
     let mut params = CertificateParams::new([]).unwrap();
-    params.distinguished_name = name;
+    params.distinguished_name = whole;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     CertifiedIssuer::self_signed(params, key).unwrap()
+}
+
+/// The key that a certificate is asked for, out of the request. It is a point
+/// of P-256, and only one thing in a request begins as that does.
+struct Asked(Vec<u8>);
+
+impl Asked {
+    fn of(request: &str) -> Option<Self> {
+        let request = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).ok()?;
+        let starts = [0x03, 0x42, 0x00, 0x04];
+        let at = request.windows(4).position(|bytes| bytes == starts)?;
+        Some(Self(request.get(at + 3..at + 68)?.to_vec()))
+    }
+}
+
+impl PublicKeyData for Asked {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
 }
 
 async fn accept<F>(listener: TcpListener, serve: impl Fn(tokio::net::TcpStream) -> F)
@@ -384,16 +444,41 @@ async fn head(socket: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)
     }
 }
 
-async fn serve_api(mut socket: tokio::net::TcpStream, record: String) -> Option<()> {
-    let (head, _) = head(&mut socket).await?;
-    let (status, body) = match head.starts_with("GET /api/v1/tunnels/ ") {
-        true => ("200 OK", record),
-        false => ("404 Not Found", "{}".to_owned()),
+async fn serve_api(
+    mut socket: tokio::net::TcpStream,
+    mut record: Value,
+    shared: Arc<Shared>,
+) -> Option<()> {
+    let (head, mut body) = head(&mut socket).await?;
+    if shared.signed.lock().unwrap().is_some() {
+        record["status"] = json!("active");
+    }
+    let one = format!("/api/v1/tunnels/{TUNNEL}");
+    let line = head.lines().next()?;
+    let answer = match line.strip_suffix(" HTTP/1.1")? {
+        "GET /api/v1/tunnels/" => json!({ "tunnels": [record] }),
+        line if line == format!("GET {one}") => record,
+        line if line == format!("POST {one}/sign-csr") => {
+            let asked: Value = loop {
+                if let Ok(asked) = serde_json::from_slice(&body) {
+                    break asked;
+                }
+                if socket.read_buf(&mut body).await.ok()? == 0 {
+                    return None;
+                }
+            };
+            shared.sign(asked["csr_pem"].as_str()?, record["public_host"].as_str()?)?
+        }
+        _ => {
+            let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            return socket.write_all(none.as_bytes()).await.ok();
+        }
     };
+    let answer = answer.to_string();
     let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{answer}",
+        answer.len()
     );
     socket.write_all(answer.as_bytes()).await.ok()
 }
@@ -458,17 +543,50 @@ impl Shared {
         } else if let Some(id) = path.strip_prefix("/_system/response/") {
             let waiting = self.replies.lock().unwrap().remove(id);
             respond.send_response(status(200), true).unwrap();
-            // The edge may have given up.
-            _ = waiting.map(|waiting| waiting.send(request));
-        } else if let Some(id) = path.strip_prefix("/_system/ws/") {
+            if let Some(waiting) = waiting {
+                // The edge may have given up.
+                _ = waiting.send(request);
+            }
+        } else if let Some((kind, id)) = path
+            .strip_prefix("/_system/")
+            .and_then(|rest| rest.split_once('/'))
+        {
             assert_eq!(request.method(), "CONNECT");
-            assert_eq!(header("sec-websocket-protocol"), "inkbox-tunnel-ws");
+            let kind = format!("inkbox-tunnel-{kind}");
+            assert_eq!(header("sec-websocket-protocol"), kind);
             let waiting = self.bridges.lock().unwrap().remove(id);
             let send = respond.send_response(status(200), false).unwrap();
-            _ = waiting.map(|waiting| waiting.send((request.into_body(), send)));
+            if let Some(waiting) = waiting {
+                _ = waiting.send((request.into_body(), send));
+            }
         } else {
             respond.send_response(status(404), true).unwrap();
         }
+    }
+
+    /// A bridge that a device is to build.
+    fn expect(&self) -> (String, oneshot::Receiver<Bridge>) {
+        let mut next = self.next.lock().unwrap();
+        *next += 1;
+        let (built, bridge) = oneshot::channel();
+        let id = next.to_string();
+        self.bridges.lock().unwrap().insert(id.clone(), built);
+        (id, bridge)
+    }
+
+    /// The device's own certificate.
+    fn sign(&self, request: &str, host: &str) -> Option<Value> {
+        let name = host.split(':').next()?;
+        let params = CertificateParams::new([name.to_owned()]).ok()?;
+        let signed = params
+            .signed_by(&Asked::of(request)?, &self.authority)
+            .ok()?;
+        let answer = json!({
+            "cert_pem": signed.pem(), "chain_pem": self.authority.pem(),
+            "cert_fingerprint_sha256": "", "cert_expires_at": "",
+        });
+        *self.signed.lock().unwrap() = Some(signed.pem() + &self.authority.pem());
+        Some(answer)
     }
 
     /// A device that waits for work.
@@ -484,10 +602,13 @@ impl Shared {
 
 /// One connection of the public's.
 async fn serve_edge(
-    tls: TlsAcceptor,
+    tls: Option<TlsAcceptor>,
     socket: tokio::net::TcpStream,
     shared: Arc<Shared>,
 ) -> Option<()> {
+    let Some(tls) = tls else {
+        return pass_on(socket, shared).await;
+    };
     let mut public = tls.accept(socket).await.ok()?;
     let (head, early) = head(&mut public).await?;
     let mut lines = head.lines();
@@ -500,15 +621,9 @@ async fn serve_edge(
         .iter()
         .find(|(name, _)| name == "sec-websocket-key")?
         .1;
-    let id = {
-        let mut next = shared.next.lock().unwrap();
-        *next += 1;
-        next.to_string()
-    };
+    let (id, bridge) = shared.expect();
     let (reply_tx, reply) = oneshot::channel();
-    let (bridge_tx, bridge) = oneshot::channel();
     shared.replies.lock().unwrap().insert(id.clone(), reply_tx);
-    shared.bridges.lock().unwrap().insert(id.clone(), bridge_tx);
     let mut envelope = Response::builder()
         .header("inkbox-request-id", &id)
         .header("inkbox-method", "GET")
@@ -545,6 +660,48 @@ async fn serve_edge(
     public.write_all(answer.as_bytes()).await.ok()?;
     let (from, to) = timeout(GUARD, bridge).await.ok()?.ok()?;
     bridge_both(public, early, from, to, shared.tell.subscribe()).await
+}
+
+/// Passes on bytes that only the device can read.
+async fn pass_on(public: tokio::net::TcpStream, shared: Arc<Shared>) -> Option<()> {
+    let (id, bridge) = shared.expect();
+    let envelope = Response::builder()
+        .header("inkbox-request-id", &id)
+        .header("inkbox-route-kind", "tcp-stream")
+        .header("inkbox-tcp-id", &id)
+        .header("inkbox-sni-host", "");
+    let mut device = timeout(GUARD, shared.device()).await.ok()?;
+    device
+        .send_response(envelope.body(()).unwrap(), true)
+        .ok()?;
+    let (mut from, mut to) = timeout(GUARD, bridge).await.ok()?.ok()?;
+    let (mut read, mut write) = public.into_split();
+    let inward = async {
+        let mut bytes = [0; 4096];
+        loop {
+            let n = read.read(&mut bytes).await.ok().filter(|n| *n > 0)?;
+            let frame = encode_ws_frame(WS_OPCODE_BINARY, &bytes[..n], false, true);
+            to.send_data(frame.into(), false).ok()?;
+        }
+    };
+    let outward = async {
+        let mut wire = Vec::new();
+        while let Some(chunk) = from.data().await {
+            let chunk = chunk.ok()?;
+            from.flow_control().release_capacity(chunk.len()).ok()?;
+            wire.extend_from_slice(&chunk);
+            for (opcode, payload, _) in decode_ws_frames(&mut wire) {
+                if opcode == WS_OPCODE_BINARY {
+                    write.write_all(&payload).await.ok()?;
+                }
+            }
+        }
+        None::<()>
+    };
+    tokio::select! {
+        over = inward => over,
+        over = outward => over,
+    }
 }
 
 /// Passes messages on until one side ends, or the zone drains.
@@ -597,7 +754,7 @@ async fn bridge_both(
                 if inner.len() < end {
                     break;
                 }
-                let message: serde_json::Value = serde_json::from_slice(&inner[4..end]).ok()?;
+                let message: Value = serde_json::from_slice(&inner[4..end]).ok()?;
                 inner.drain(..end);
                 let frame = match message["type"].as_str()? {
                     "text" => (

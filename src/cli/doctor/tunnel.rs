@@ -79,23 +79,23 @@ async fn settled(tunnel: &Tunnel) -> Status {
 }
 
 fn verdict(status: &Status, mode: IngressMode) -> Finding {
-    let fault = |what: String, fix: &str| Finding::told(Level::Fault, &what, fix);
     match &status.state {
-        State::Up => Finding::ok(format!(
-            "came up in {}",
-            span(status.since.elapsed().min(UP_WITHIN))
-        )),
+        State::Up => Finding::ok("came up when it was started here"),
         State::Starting => {
             let why = match &status.trip {
                 Some(Err(why)) => why.as_str(),
                 _ => "no answer",
             };
             let what = format!("it runs, but nothing comes through it: {why}");
-            fault(what, open(mode))
+            Finding::fault(what, open(mode))
         }
-        State::Down(why) => fault(format!("it is down: {why}"), mend(mode)),
-        State::Refused(why) => fault(format!("the service refuses it: {why}"), SERVICE),
-        State::Superseded => fault(TAKEN.to_owned(), OWN),
+        // What a program said is not to be taken for advice.
+        State::Down(why) => Finding::fault(format!("it is down: {why}"), mend(mode)),
+        State::Refused(why) => {
+            let what = format!("the service refuses it: {why}");
+            Finding::told(Level::Fault, &what, SERVICE)
+        }
+        State::Superseded => Finding::fault(TAKEN, OWN),
     }
 }
 
@@ -140,24 +140,24 @@ fn of_daemon(patient: &Patient, mode: IngressMode) -> Vec<Finding> {
     let since = patient.status("/tunnel/since_s").as_u64().unwrap_or(0);
     let since = span(Duration::from_secs(since));
     let starts = patient.status("/tunnel/starts").as_u64().unwrap_or(0);
-    let fault = |what: &str, fix: &str| Finding::told(Level::Fault, what, fix);
     vec![match state.split(':').next() {
         Some("up") if starts >= STARTS => Finding::warn(
             format!("up for {since}, but it was started {starts} times"),
             "`journalctl -u callbox | grep tunnel` says why; a mobile network may end \
              connections that are silent, which keep-alives prevent",
         ),
-        Some("up") => Finding::ok(format!("up for {since}, started {starts} times")),
+        Some("up") if starts > 1 => Finding::ok(format!("up for {since}, started {starts} times")),
+        Some("up") => Finding::ok(format!("up for {since}")),
         Some("starting") => match text("/tunnel/round_trip") {
-            Some(why) => fault(
-                &format!("it runs for {since}, but nothing comes through it: {why}"),
+            Some(why) => Finding::fault(
+                format!("it runs for {since}, but nothing comes through it: {why}"),
                 open(mode),
             ),
             None => Finding::skip("it is being started; ask again in a minute"),
         },
-        Some("taken over by another device") => fault(TAKEN, OWN),
-        Some("refused") => fault(state, SERVICE),
-        _ => fault(state, mend(mode)),
+        Some("taken over by another device") => Finding::fault(TAKEN, OWN),
+        Some("refused") => Finding::told(Level::Fault, state, SERVICE),
+        _ => Finding::fault(state, mend(mode)),
     }]
 }
 

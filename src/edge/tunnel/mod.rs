@@ -362,7 +362,7 @@ impl Keeper {
         };
         running.stop(patience).await;
         Some(match (over?, said) {
-            (Over::Ended(why), Some(said)) => Over::Ended(format!("{why}; it said: {said}")),
+            (Over::Ended(why), Some(said)) => Over::Ended(format!("{why} and said: {said}")),
             (over, _) => over,
         })
     }

@@ -259,16 +259,18 @@ impl Text {
 /// A line without what would move a terminal's cursor, and not too long.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let line: String = text.trim().replace(char::is_control, " ");
+    let line = text.replace(char::is_control, " ");
+    let line = line.trim();
     match line.char_indices().nth(LINE_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+        None => line.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use std::time::Instant as Clock;
 
     fn argv(words: &[&str]) -> Vec<String> {
@@ -391,7 +393,7 @@ mod tests {
             program.stop(TIDY_UP).await;
             assert_eq!(asked.elapsed() >= TIDY_UP, within, "{script}");
             assert!(asked.elapsed() < TIDY_UP + KILLED_WITHIN, "{script}");
-            assert!(realtime::end_group(leader, Ending::Killed).is_err());
+            assert!(!Path::new(&format!("/proc/{leader}")).exists(), "{script}");
         }
     }
 }

@@ -308,6 +308,18 @@ mod tests {
         assert!(pulse.on_trip(t + s(203), false, ONLINE));
     }
 
+    #[cfg(feature = "tunnel")]
+    #[test]
+    fn a_far_end_that_is_vouched_for_is_believed_until_a_trip_worked() {
+        let (mut pulse, t) = pulse();
+        pulse.vouch();
+        assert!(pulse.is_up());
+        assert!(!pulse.on_trip(t + s(100), false, ONLINE));
+        pulse.start(t + s(100));
+        assert!(!pulse.is_up());
+        assert!(pulse.on_trip(t + s(200), false, ONLINE));
+    }
+
     #[test]
     fn pauses_double_until_something_was_carried() {
         let mut pauses = Pauses::new(&Timing::default());
