@@ -588,7 +588,7 @@ impl Running {
 
     async fn stop(self, patience: Duration) {
         match self {
-            Self::Program(program) => program.stop(patience).await,
+            Self::Program(program) => _ = program.stop(patience).await,
             #[cfg(feature = "tunnel")]
             Self::Vendor(vendor) => vendor.stop().await,
         }
