@@ -224,10 +224,18 @@ fn command(words: &str) -> Command {
     command
 }
 
-/// A loopback port nobody uses.
+/// A loopback port nobody uses: one of those that the system gives to nobody
+/// who does not ask for it.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n = std::process::id() * 64 + COUNT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + n % 20_000;
+        let address = (Ipv4Addr::LOCALHOST, port as u16).into();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A simulated service, on a thread of its own until it is dropped.

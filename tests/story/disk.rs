@@ -8,7 +8,7 @@ use crate::kit::{Device, Folder, Installed, Service, service_with, talks};
 
 /// A whole call with what is in `folder`.
 fn call(folder: Folder) -> Device {
-    let service = Service::start(service_with(talks(1)));
+    let service = Service::start(service_with(talks(3)));
     let installed = Installed::plain(service.handle.base_url());
     let mut device = Device::start_as(&installed, Arc::new(folder), |_| {});
     device.press();

@@ -15,7 +15,7 @@ fn impatient(setup: &mut Setup) {
 fn a_call_whose_answer_was_lost_is_found_and_goes_on() {
     let callee = Callee {
         answer: Answer::After(ms(2500)),
-        ..talks(1)
+        ..talks(3)
     };
     let service = Service::start(service_with(callee));
     service.handle.fault(Route::Place, Fault::TimeOutAfter, 1);
@@ -51,7 +51,7 @@ fn a_call_whose_answer_was_lost_is_found_and_goes_on() {
 
 #[test]
 fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
-    let service = Service::start(service_with(talks(1)));
+    let service = Service::start(service_with(talks(3)));
     service.handle.fault(Route::Place, Fault::DropAfter, 1);
     let mut device = Device::start(&service, |_| {});
     device.press();
@@ -66,7 +66,7 @@ fn a_call_whose_answer_was_lost_is_found_by_its_stream() {
 
 #[test]
 fn a_stream_before_the_answer_of_place_call_is_the_call() {
-    let service = Service::start(service_with(talks(1)));
+    let service = Service::start(service_with(talks(3)));
     service.handle.fault(Route::Place, Fault::Slow(ms(2500)), 1);
     let mut device = Device::start(&service, |_| {});
     device.press();
@@ -137,7 +137,7 @@ fn a_press_that_waited_for_orphans_is_looked_up_like_any_other() {
 fn a_call_that_is_being_placed_is_no_orphan() {
     let callee = Callee {
         answer: Answer::After(ms(2000)),
-        ..talks(1)
+        ..talks(3)
     };
     let service = Service::start(service_with(callee));
     // No search succeeds before the call is there.
