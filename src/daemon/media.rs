@@ -196,8 +196,9 @@ impl<F: Face> PanelTask<F> {
         let mut said = String::new();
         loop {
             let began = Instant::now();
+            let since = self.clock.now();
             let problem = match self.face.open() {
-                Ok(lines) => match self.serve(lines).await {
+                Ok(lines) => match self.serve(lines, since).await {
                     Ok(()) => return,
                     Err(problem) => problem,
                 },
@@ -218,20 +219,27 @@ impl<F: Face> PanelTask<F> {
         }
     }
 
-    async fn serve(&mut self, lines: Lines<F::Edges, F::Pin>) -> Result<(), gpio::Error> {
+    /// Serves lines that are open `since`, when the edges of their buttons began
+    /// to queue: whoever pressed while the rest was opened is heard.
+    async fn serve(
+        &mut self,
+        lines: Lines<F::Edges, F::Pin>,
+        since: Duration,
+    ) -> Result<(), gpio::Error> {
         let mut inputs = PanelInputs::new(lines.edges, self.clock);
         // Asked for while there was no panel: whoever stood there has left.
         while self.opens.try_recv().is_ok() {
             self.trace.count(Counter::EventsDropped);
         }
         let mut panel = Panel::new(
-            self.clock.now(),
+            since,
             &self.config,
             &lines.levels,
             lines.lamps,
             lines.relays,
         );
         self.state.send_replace(PanelState::Works);
+        tracing::info!("the panel works");
         let show = *self.shown.borrow_and_update();
         panel.handle(self.clock.now(), Input::Show(show));
         let mut due = self.drain(&mut panel, inputs.source())?;

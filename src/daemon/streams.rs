@@ -270,7 +270,10 @@ impl Daemon {
             self.event("call", "the callee does not hear the visitor");
             self.trace.count(Counter::OneWayAudio);
             self.attempts.unheard(attempt);
-            self.media.show(Show::Trouble(Trouble::Other));
+            self.media.show(Show::Trouble(match microphone {
+                true => Trouble::Other,
+                false => Trouble::Sound,
+            }));
         } else if was_unheard && !unheard {
             tracing::info!("the callee hears the visitor again");
             self.media.show(face_of(self.shown, self.shown).0);

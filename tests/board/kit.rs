@@ -375,7 +375,7 @@ impl<'b> Device<'b> {
              as-callbox callbox run --config @/callbox.toml >/run/log 2>&1 & p=$!; \
              echo $p >@/pid; wait $p; s=$?; wait; echo \"ended $s\" >>@/log",
         );
-        self.says("the service is reached");
+        self.says_all(&["the panel works", "the service is reached"]);
     }
 
     /// Ends the program as the service manager would; how long that took.
@@ -430,17 +430,25 @@ impl<'b> Device<'b> {
     /// Waits until the log has a line with `words`, after those waited for.
     #[track_caller]
     pub(crate) fn says(&mut self, words: &str) {
-        let mut found = None;
-        poll(
+        self.says_all(&[words]);
+    }
+
+    /// The same of a line with each of `all`, in any order.
+    #[track_caller]
+    fn says_all(&mut self, all: &[&str]) {
+        let latest = poll(
             || {
                 let log = self.log();
-                let mut lines = log.lines().skip(self.waited);
-                found = lines.position(|line| line.contains(words));
-                found
+                let of = |words: &&str| {
+                    let mut lines = log.lines().skip(self.waited);
+                    lines.position(|line| line.contains(*words))
+                };
+                let found: Option<Vec<_>> = all.iter().map(of).collect();
+                found?.into_iter().max()
             },
-            || format!("never said {words:?}:\n{}", self.log()),
+            || format!("never said {all:?}:\n{}", self.log()),
         );
-        self.waited += found.map_or(0, |at| at + 1);
+        self.waited += latest + 1;
     }
 
     /// Everything the program has said.

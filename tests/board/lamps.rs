@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use callbox::panel::Show;
+use callbox::panel::{Show, Trouble};
 
 /// A line that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +62,14 @@ fn steps(show: Show) -> Vec<(bool, Duration)> {
     let mut steps = Vec::new();
     let mut at = Duration::ZERO;
     // No pattern has more changes than these hold twice.
-    for _ in 0..32 {
+    for _ in 0..64 {
         let (lit, next) = pattern.at(at);
         let next = next.expect("a pattern that changes");
         steps.push((lit, next - at));
         at = next;
     }
     let repeats = |period: &usize| steps.iter().zip(&steps[*period..]).all(|(a, b)| a == b);
-    let period = (2..=16).step_by(2).find(repeats);
+    let period = (2..=32).step_by(2).find(repeats);
     steps.truncate(period.expect("patterns repeat"));
     steps
 }
@@ -79,6 +79,7 @@ fn a_pattern_is_found_where_it_is_and_nowhere_else() {
     let ms = Duration::from_millis;
     assert_eq!(steps(Show::Dialing), [(true, ms(500)), (false, ms(500))]);
     assert_eq!(steps(Show::Failed).len(), 8);
+    assert_eq!(steps(Show::Trouble(Trouble::WayIn)).len(), 20);
     let ringing = [(true, 410), (false, 190), (true, 400), (false, 1010)];
     let seen = |row: &[(bool, u64)]| -> Vec<(bool, Duration)> {
         row.iter().map(|(lit, t)| (*lit, ms(*t))).collect()

@@ -12,8 +12,10 @@ pub(crate) const PAUSE: f64 = 0.9;
 pub(crate) const VISITORS_PAUSE: f64 = 0.4;
 /// How long a [`chirp`] lasts, in seconds.
 pub(crate) const CHIRP: f64 = 0.1;
-/// How like the words a sound must be to be them.
-pub(crate) const LIKE: f64 = 0.8;
+/// How like the words a sound must be to be them. A device that catches up plays
+/// faster by 0.3 %, which makes a sweep less like itself than any ear would say;
+/// tones are at 0.2.
+pub(crate) const LIKE: f64 = 0.6;
 /// As loud as speech on a telephone line.
 const AMPLITUDE: f64 = 6_000.0;
 
