@@ -30,7 +30,7 @@ unpack_root() {
     [ "$suite" != bookworm ] || sound=libasound2
     if [ ! -e "$packed" ]; then
         say "making a $suite for $arch"
-        mmdebstrap --quiet --variant=minbase --architectures="$arch" --mode=root \
+        mmdebstrap --quiet --format=tar --variant=minbase --architectures="$arch" --mode=root \
             --dpkgopt=force-unsafe-io --include=systemd,systemd-sysv,udev,dbus,init-system-helpers \
             --include="$sound,tzdata,procps,alsa-utils,util-linux" \
             "$suite" "$packed.new" "$(mirror)" \
