@@ -67,9 +67,8 @@ fn raw(samples: impl IntoIterator<Item = i16>) -> Vec<u8> {
 }
 
 fn samples(raw: &[u8]) -> Vec<i16> {
-    raw.chunks_exact(2)
-        .map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]]))
-        .collect()
+    let (samples, _) = raw.as_chunks();
+    samples.iter().copied().map(i16::from_le_bytes).collect()
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn opus(sound: &mut [i16]) {
     let mut there = Encoder::new(16_000, Channels::Mono, Application::Voip).unwrap();
     there.set_bitrate(Bitrate::Bits(24_000)).unwrap();
     let mut back = Decoder::new(16_000, Channels::Mono).unwrap();
-    for block in sound.chunks_exact_mut(320) {
+    for block in sound.as_chunks_mut::<320>().0 {
         let packet = there.encode_vec(block, 1275).unwrap();
         back.decode(&packet, block, false).unwrap();
     }

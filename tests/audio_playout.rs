@@ -228,8 +228,9 @@ fn a_skip_within_a_voice_joins_where_it_is_alike() {
         let arrive = |n| if n == 60 { 1 + quicker } else { 1 };
         let (heard, stats) = hummed(arrive, &[]);
         assert!(stats.snapshot().skipped_ms > 50, "{quicker}");
-        let quietest = heard[2000..]
-            .chunks_exact(85)
+        let (turns, _) = heard[2000..].as_chunks::<85>();
+        let quietest = turns
+            .iter()
             .map(|turn| (turn.iter().map(|s| s * s).sum::<f32>() / 85.0).sqrt())
             .fold(f32::MAX, f32::min);
         // Joined against each other, they would leave nothing of 5657.
@@ -362,8 +363,10 @@ fn drift_is_held_without_a_step() {
 /// When the sound heard at each moment was spoken, by the pitch of [`glide`]:
 /// pairs of ms, one for each 50 ms with sound.
 fn told_by_pitch(heard: &[i16]) -> Vec<(f64, f64)> {
-    let windows = heard.chunks_exact(800).enumerate();
+    let (windows, _) = heard.as_chunks::<800>();
     windows
+        .iter()
+        .enumerate()
         .filter_map(|(n, window)| {
             let crossing = |pair: &[i16]| pair[0] < 0 && pair[1] >= 0;
             let at = (0..799).filter(|&i| crossing(&window[i..i + 2])).map(|i| {

@@ -97,7 +97,7 @@ impl Server {
         let steps = Arc::new(Mutex::new(steps.into_iter().collect::<VecDeque<_>>()));
         let (send, events) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            for connection in 1.. {
+            for connection in 1..=usize::MAX {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (steps, send, tls) = (steps.clone(), send.clone(), tls.clone());
                 _ = send.send(Event::Accepted);

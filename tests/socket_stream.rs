@@ -351,7 +351,7 @@ async fn sound_flows_both_ways() {
     service.media(json!("1"), b'a', 160).await;
     service.media(json!("2"), b'b', 320).await;
     assert_eq!(rig.event().await.1, What::FirstMedia);
-    for (n, letter) in [b'a', b'b', b'b'].into_iter().enumerate() {
+    for (n, &letter) in b"abb".iter().enumerate() {
         let packet = rig.hear().await;
         assert_eq!((packet.stream, packet.seq), (1, FIRST_SEQ + n as u32));
         assert_eq!(packet.payload, [letter; 160]);

@@ -197,14 +197,11 @@ pub fn recut(bytes: &[u8]) {
     let mut recutter = Recutter::new(encoding);
     let mut furthest = i64::from(FIRST_SEQ);
     let (mut chunk, mut timestamp) = (0_u64, 0_u64);
-    let messages = bytes.len() / 6;
-    for (n, message) in bytes.chunks_exact(6).enumerate() {
-        let &[kind, step, time, low, high, byte] = message else {
-            unreachable!("six bytes");
-        };
+    let (messages, _) = bytes.as_chunks();
+    for (n, &[kind, step, time, low, high, byte]) in messages.iter().enumerate() {
         let mut slots = 0;
         let before = furthest;
-        if n == messages / 2 {
+        if n == messages.len() / 2 {
             recutter.switch(of(kinds >> 4), |slot| {
                 fits(encoding, slot.payload);
                 furthest = furthest.max(i64::from(slot.seq));
@@ -426,10 +423,8 @@ pub fn timeline(bytes: &[u8]) {
         Err(why) => assert!(!why.to_string().is_empty()),
     }
     let mut made = Timeline::default();
-    for piece in bytes.chunks_exact(8) {
-        let [a, b, c, d, e, f, g, h] = *piece else {
-            unreachable!("eight bytes");
-        };
+    for piece in bytes.as_chunks().0 {
+        let [a, b, c, d, e, f, g, h] = *piece;
         let at_ms = u32::from_le_bytes([a, b, c, d]);
         made.put(
             at_ms,

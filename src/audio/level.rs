@@ -103,16 +103,16 @@ impl Meter {
     /// Takes in samples; returns the window they completed, if they did. What
     /// is left over from a long period counts towards that same window.
     pub fn take(&mut self, samples: &[f32]) -> Option<Window> {
-        let mut lanes = samples.chunks_exact(LANES);
+        let (runs, rest) = samples.as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
-        for run in &mut lanes {
+        for run in runs {
             for lane in 0..LANES {
                 sums[lane] += run[lane] * run[lane];
                 self.low[lane] = self.low[lane].min(run[lane]);
                 self.high[lane] = self.high[lane].max(run[lane]);
             }
         }
-        for &sample in lanes.remainder() {
+        for &sample in rest {
             sums[0] += sample * sample;
             self.low[0] = self.low[0].min(sample);
             self.high[0] = self.high[0].max(sample);

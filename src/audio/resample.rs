@@ -36,7 +36,8 @@ const LANES: usize = 8;
 /// of eight, or the rest of it does not count.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
-    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
+    for (a, b) in a.iter().zip(b) {
         for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
         }
@@ -250,7 +251,8 @@ impl Raiser {
                 .phases
                 .each_ref()
                 .map(|taps| run_of_lanes(window, taps));
-            for (lane, frame) in run.chunks_exact_mut(Self::FACTOR).enumerate() {
+            let (frames, _) = run.as_chunks_mut::<{ Self::FACTOR }>();
+            for (lane, frame) in frames.iter_mut().enumerate() {
                 for (sample, phase) in frame.iter_mut().zip(&raised) {
                     *sample = phase[lane];
                 }

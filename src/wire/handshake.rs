@@ -484,8 +484,9 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let value = |digit: u8| char::from(digit).to_digit(16);
     let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = (value(pair[0])? << 4 | value(pair[1])?) as u8;
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        let [high, low] = *pair;
+        *byte = (value(high)? << 4 | value(low)?) as u8;
     }
     Some(bytes)
 }

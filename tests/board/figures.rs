@@ -265,14 +265,14 @@ fn priorities(board: &Board, pid: u32) -> Vec<String> {
         "for t in /proc/{pid}/task/*; do cat $t/comm; sed 's/.*) //' $t/stat; done"
     ));
     let lines: Vec<&str> = said.lines().collect();
-    let thread = |pair: &[&str]| {
+    let thread = |[name, stat]: &[&str; 2]| {
         // Fields 19, 40 and 41 of proc_pid_stat(5); these begin with the third.
-        let fields: Vec<&str> = pair[1].split_whitespace().collect();
+        let fields: Vec<&str> = stat.split_whitespace().collect();
         let (nice, priority) = (fields[16], fields[37]);
         match fields[38] {
-            "1" => format!("{}: SCHED_FIFO {priority}", pair[0]),
-            _ => format!("{}: nice {nice}", pair[0]),
+            "1" => format!("{name}: SCHED_FIFO {priority}"),
+            _ => format!("{name}: nice {nice}"),
         }
     };
-    lines.chunks_exact(2).map(thread).collect()
+    lines.as_chunks().0.iter().map(thread).collect()
 }

@@ -537,8 +537,8 @@ impl<'b> Device<'b> {
     /// The same, as the card has it.
     pub(crate) fn heard_by_the_card(&self) -> Vec<i16> {
         let bytes = fs::read(self.folder.join("ear.raw")).unwrap_or_default();
-        let sample = |pair: &[u8]| i16::from_le_bytes([pair[0], pair[1]]);
-        bytes.chunks_exact(2).map(sample).collect()
+        let (samples, _) = bytes.as_chunks();
+        samples.iter().copied().map(i16::from_le_bytes).collect()
     }
 
     /// Waits until the visitor hears the callee's words, not before sample

@@ -114,7 +114,7 @@ fn write_until_killed(path: &Path) -> ! {
     std::io::stdin().read_line(&mut from).unwrap();
     let first: u32 = from.trim().parse().unwrap();
     let mut out = std::io::stdout().lock();
-    for n in first.. {
+    for n in first..=u32::MAX {
         record_in_parts(&store, n);
         writeln!(out, "{n}").unwrap();
         out.flush().unwrap();

@@ -79,15 +79,18 @@ pub(super) fn run(
     stats: &Stats,
     stopping: &AtomicBool,
 ) {
-    let mut polled = [NO_DESCRIPTOR; 2 * DESCRIPTORS];
+    let mut polled = [[NO_DESCRIPTOR; DESCRIPTORS]; 2];
     let mut slept = Instant::now();
     while !stopping.load(Relaxed) {
         let asked = Instant::now();
         let mut until = asked + ROUND;
-        for (side, polled) in sides.iter_mut().zip(polled.chunks_exact_mut(DESCRIPTORS)) {
+        for (side, polled) in sides.iter_mut().zip(&mut polled) {
             until = until.min(side.prepare(asked, polled));
         }
-        wait(&mut polled, until.saturating_duration_since(asked));
+        wait(
+            polled.as_flattened_mut(),
+            until.saturating_duration_since(asked),
+        );
         let mut now = Instant::now();
         if now.duration_since(asked) > REST / 4 {
             slept = now;
@@ -98,7 +101,7 @@ pub(super) fn run(
             stats.count_overload();
         }
         let mut packets = 0;
-        for (side, polled) in sides.iter_mut().zip(polled.chunks_exact(DESCRIPTORS)) {
+        for (side, polled) in sides.iter_mut().zip(&polled) {
             packets += side.serve(now, polled, &mut sound);
         }
         if packets > 0 {
