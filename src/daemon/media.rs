@@ -286,6 +286,9 @@ impl<F: Face> PanelTask<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::vec;
+
     use super::*;
     use crate::edge::gpio::Listing;
     use crate::edge::virtual_panel::{
@@ -320,6 +323,43 @@ mod tests {
         }
     }
 
+    /// A panel whose button was pressed and let go while its lines were opened.
+    struct Hasty(Duration);
+
+    impl Face for Hasty {
+        type Edges = vec::IntoIter<(Duration, Level)>;
+        type Pin = VirtualPin;
+
+        fn open(&mut self) -> Result<Lines<Self::Edges, VirtualPin>, gpio::Error> {
+            let at = |ms| self.0 + Duration::from_millis(ms);
+            let edges = vec![(at(100), Level::Active), (at(200), Level::Inactive)];
+            Ok(Lines {
+                edges: edges.into_iter(),
+                levels: vec![Level::Inactive],
+                lamps: Vec::new(),
+                relays: Vec::new(),
+            })
+        }
+    }
+
+    impl EdgeSource for vec::IntoIter<(Duration, Level)> {
+        async fn next(&mut self) -> Result<(Duration, Input), gpio::Error> {
+            let Some((at, level)) = Iterator::next(self) else {
+                return pending().await;
+            };
+            let edge = Input::Edge {
+                button: ButtonId(0),
+                level,
+                sequence: 2 - self.len() as u32,
+            };
+            Ok((at, edge))
+        }
+
+        fn level(&self, _button: ButtonId) -> Result<Level, gpio::Error> {
+            Ok(Level::Inactive)
+        }
+    }
+
     const LAMP: Thing = Thing::Lamp(LampRole::Status);
     const DOOR: Thing = Thing::Relay(0);
 
@@ -345,17 +385,29 @@ mod tests {
         let clock = KernelClock::new().unwrap();
         let diary = Diary::new(clock);
         let (finger, buttons) = virtual_buttons(clock);
+        let face = Shy {
+            refusals,
+            buttons: Some(buttons),
+            diary: diary.clone(),
+        };
+        let (task, held) = task(face, clock, diary, finger);
+        tokio::spawn(task.run());
+        held
+    }
+
+    fn task<F: Face>(
+        face: F,
+        clock: KernelClock,
+        diary: Diary,
+        finger: Finger,
+    ) -> (PanelTask<F>, Held) {
         let (show, shown) = watch::channel(Show::Idle);
         let (open, opens) = mpsc::channel(OPENINGS);
         let (state_tx, state) = watch::channel(PanelState::default());
         let (told_tx, told) = mpsc::channel(OUTPUTS);
         let trace = Arc::new(Trace::default());
         let task = PanelTask {
-            face: Shy {
-                refusals,
-                buttons: Some(buttons),
-                diary: diary.clone(),
-            },
+            face,
             config: Config::default(),
             clock,
             shown,
@@ -364,8 +416,7 @@ mod tests {
             told: told_tx,
             trace: Arc::clone(&trace),
         };
-        tokio::spawn(task.run());
-        Held {
+        let held = Held {
             open,
             state,
             show,
@@ -373,7 +424,8 @@ mod tests {
             trace,
             diary,
             finger,
-        }
+        };
+        (task, held)
     }
 
     async fn next(state: &mut watch::Receiver<PanelState>) -> PanelState {
@@ -389,6 +441,20 @@ mod tests {
         assert!(held.finger.push(ButtonId(0), Duration::from_millis(100)));
         let first = held.told.recv().await.unwrap();
         assert!(matches!(first, Output::FirstEdge { .. }), "{first:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_press_while_the_lines_are_opened_is_heard() {
+        let clock = KernelClock::new().unwrap();
+        let began = clock.now().saturating_sub(Duration::from_secs(1));
+        let (finger, _) = virtual_buttons(clock);
+        let (mut task, mut held) = task(Hasty(began), clock, Diary::new(clock), finger);
+        let lines = task.face.open().unwrap();
+        tokio::spawn(async move { task.serve(lines, began).await });
+        let first = held.told.recv().await.unwrap();
+        assert!(matches!(first, Output::FirstEdge { .. }), "{first:?}");
+        let press = held.told.recv().await.unwrap();
+        assert!(matches!(press, Output::Press { .. }), "{press:?}");
     }
 
     #[tokio::test(start_paused = true)]
