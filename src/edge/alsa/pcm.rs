@@ -405,7 +405,7 @@ fn set(pcm: &PCM, wanted: &Wanted, format: Format, convert: bool) -> alsa::Resul
     params.set_channels(format.channels.into())?;
     params.set_rate(format.rate, ValueOr::Nearest)?;
     let period = params.set_period_size_near(frames as _, ValueOr::Nearest)?;
-    params.set_buffer_size_near(period * alsa::pcm::Frames::from(wanted.periods))?;
+    params.set_buffer_size_near(period * wanted.periods as alsa::pcm::Frames)?;
     pcm.hw_params(&params)?;
     let period = params.get_period_size()? as usize;
     let buffer = params.get_buffer_size()? as usize;
