@@ -190,7 +190,10 @@ fn encoded_call(encoding: Encoding, times: &mut Times) -> u32 {
 
 fn open_microphone() -> Config {
     Config {
-        echo: echo::Config::Off,
+        echo: echo::Config {
+            cancel: false,
+            suppress_noise: false,
+        },
         ..Config::default()
     }
 }

@@ -13,7 +13,7 @@
 //!                             edge/store      downlink   uplink   bounded rings, in milliseconds
 //!                                                    ▼   │
 //!         speaker ◀─ edge/alsa ◀─ playout · decode · conceal · mix ─┐  audio: samples in,
-//!             mic ─▶ edge/alsa ─▶ half duplex · prompts · encode ───┘  samples out
+//!             mic ─▶ edge/alsa ─▶ echo, noise · prompts · encode ───┘  samples out
 //! ```
 //!
 //! # Rooms and arrows

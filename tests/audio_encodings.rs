@@ -21,7 +21,10 @@ const CARD: Format = Format {
 
 fn rig() -> Rig {
     let open_microphone = Config {
-        echo: echo::Config::Off,
+        echo: echo::Config {
+            cancel: false,
+            suppress_noise: false,
+        },
         ..Config::default()
     };
     Rig::new(&open_microphone, CARD, CARD)

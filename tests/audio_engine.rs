@@ -35,7 +35,10 @@ const FORMATS: [Format; 4] = [
 
 fn open_microphone() -> Config {
     Config {
-        echo: echo::Config::Off,
+        echo: echo::Config {
+            cancel: false,
+            suppress_noise: false,
+        },
         ..Config::default()
     }
 }

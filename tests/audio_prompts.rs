@@ -22,7 +22,10 @@ const PERIOD: usize = 160;
 
 fn config() -> Config {
     Config {
-        echo: echo::Config::Off,
+        echo: echo::Config {
+            cancel: false,
+            suppress_noise: false,
+        },
         ..Config::default()
     }
 }

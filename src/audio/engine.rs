@@ -28,6 +28,7 @@
 //! Real time: bounded work, no locks, no calls; only `new` allocates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::codec::{Decoder, Encoder};
 use super::dtmf::Detector;
@@ -182,6 +183,13 @@ impl Engine {
         }
     }
 
+    /// When the first sample of the next [`capture`](Self::capture) was taken,
+    /// this much of what [`render`](Self::render) made had not been played. It
+    /// is what the echo is found by; without it, by when the two are called.
+    pub fn unplayed(&mut self, length: Duration) {
+        self.echo.unplayed(length.as_secs_f32() * BUS_RATE as f32);
+    }
+
     /// Takes in a period (any length) of the microphone; returns how much there
     /// is to fetch: packets that went into the uplink, and events.
     pub fn capture(&mut self, mic: &[i16]) -> usize {
@@ -218,6 +226,7 @@ impl Engine {
                 joined,
             } => {
                 self.stream = Some(Stream { number, mode });
+                self.echo.interrupt();
                 self.mic.start(joined);
                 self.speaker.start(joined);
             }
@@ -289,6 +298,8 @@ struct Mic {
     block: [f32; BUS_BLOCK],
     filled: usize,
     seq: u32,
+    /// Card samples that are less than one of the bus, when none are sent.
+    left_over: usize,
 }
 
 impl Mic {
@@ -310,6 +321,7 @@ impl Mic {
             block: [0.0; BUS_BLOCK],
             filled: 0,
             seq: 0,
+            left_over: 0,
         }
     }
 
@@ -335,6 +347,8 @@ impl Mic {
             self.watch(mono);
             if let Some(stream) = stream.filter(|stream| stream.mode.sends_sound()) {
                 sent += self.send(mono, stream, echo);
+            } else {
+                echo.skip(self.unheard(mono.len()));
             }
         }
         sent
@@ -362,6 +376,13 @@ impl Mic {
             Some(Life::Silent) => self.stats.mic_silent.add(1),
             Some(Life::Stuck) => self.stats.mic_stuck.add(1),
         }
+    }
+
+    /// Bus samples that so many of the card are, when nobody wants them.
+    fn unheard(&mut self, samples: usize) -> usize {
+        let samples = samples + self.left_over;
+        self.left_over = samples % self.per_bus;
+        samples / self.per_bus
     }
 
     fn send(&mut self, mono: &[f32], stream: Stream, echo: &mut Echo) -> usize {

@@ -84,7 +84,7 @@ pub struct Config {
     /// passages are rounded off; far above, the echo can get louder than the
     /// visitor.
     pub speaker_volume_db: f32,
-    /// What is done about the echo. Default half duplex.
+    /// What is done about echo and noise. Default: both are taken out.
     pub echo: echo::Config,
     /// Which country's tones the visitor knows. Default Europe's.
     pub tones: tone::Style,

@@ -361,8 +361,10 @@ pub struct Sound {
     /// Whose tones the visitor knows.
     #[serde(deserialize_with = "style", serialize_with = "as_style")]
     pub tones: Style,
-    /// The microphone steps back while the far end speaks.
-    pub half_duplex: bool,
+    /// What the speaker plays is taken out of what the microphone hears.
+    pub echo_cancelling: bool,
+    /// The noise of the place is turned down.
+    pub noise_suppression: bool,
     /// Decibels of one press of a volume button.
     #[serde(deserialize_with = "within::<1, 10, _>")]
     pub volume_step_db: u32,
@@ -469,7 +471,8 @@ impl Default for Sound {
             speaker_gain: 0.0,
             microphone_channel: None,
             tones: Style::default(),
-            half_duplex: true,
+            echo_cancelling: true,
+            noise_suppression: true,
             volume_step_db: 3,
             volume_steps: 4,
             l16_byte_order: ByteOrder::Big,

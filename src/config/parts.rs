@@ -408,9 +408,9 @@ impl File {
     }
 
     fn audio(&self) -> audio::Config {
-        let echo = match self.sound.half_duplex {
-            true => audio::echo::Config::default(),
-            false => audio::echo::Config::Off,
+        let echo = audio::echo::Config {
+            cancel: self.sound.echo_cancelling,
+            suppress_noise: self.sound.noise_suppression,
         };
         audio::Config {
             mic_gain_db: self.sound.microphone_gain,

@@ -33,6 +33,13 @@ pub(super) const STACK: usize = 256 * 1024;
 /// What a card turns: samples in, samples out. [`Engine`] is the one the
 /// product has; tests bring their own.
 pub trait Sound: Send + 'static {
+    /// Is told, before a [`capture`](Self::capture), how much of what was
+    /// rendered had not been played when its first sample was taken. A card
+    /// that does not know says nothing.
+    ///
+    /// Real time: must not allocate, lock or call the system.
+    fn unplayed(&mut self, _: Duration) {}
+
     /// Takes in a period of the microphone, interleaved and of any length;
     /// returns how many packets became ready to send.
     ///
@@ -46,6 +53,10 @@ pub trait Sound: Send + 'static {
 }
 
 impl Sound for Engine {
+    fn unplayed(&mut self, length: Duration) {
+        Self::unplayed(self, length);
+    }
+
     fn capture(&mut self, mic: &[i16]) -> usize {
         Self::capture(self, mic)
     }

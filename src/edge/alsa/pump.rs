@@ -65,6 +65,24 @@ pub(super) struct Side {
     period: Duration,
 }
 
+/// How much the speaker had been handed and not played.
+#[derive(Clone, Copy)]
+struct Ahead {
+    unplayed: Duration,
+    at: Instant,
+}
+
+impl Ahead {
+    /// The same at another time; nothing when the speaker has run dry since.
+    fn at(self, other: Instant) -> Option<Duration> {
+        let (later, earlier) = (
+            other.saturating_duration_since(self.at),
+            self.at.saturating_duration_since(other),
+        );
+        (self.unplayed + earlier).checked_sub(later)
+    }
+}
+
 enum State {
     Here(Pcm),
     Leaving(Pcm, alsa::Error),
@@ -81,6 +99,7 @@ pub(super) fn run(
 ) {
     let mut polled = [[NO_DESCRIPTOR; DESCRIPTORS]; 2];
     let mut slept = Instant::now();
+    let mut ahead = None;
     while !stopping.load(Relaxed) {
         let asked = Instant::now();
         let mut until = asked + ROUND;
@@ -102,7 +121,7 @@ pub(super) fn run(
         }
         let mut packets = 0;
         for (side, polled) in sides.iter_mut().zip(&polled) {
-            packets += side.serve(now, polled, &mut sound);
+            packets += side.serve(now, polled, &mut sound, &mut ahead);
         }
         if packets > 0 {
             wake.notify();
@@ -184,18 +203,27 @@ impl Side {
     }
 
     /// After the poll: moves what there is to move. Returns the packets made.
-    fn serve(&mut self, now: Instant, polled: &[pollfd], sound: &mut impl Sound) -> usize {
+    fn serve(
+        &mut self,
+        now: Instant,
+        polled: &[pollfd],
+        sound: &mut impl Sound,
+        ahead: &mut Option<Ahead>,
+    ) -> usize {
         if now < self.due {
             return 0;
         }
         let mut packets = 0;
         match &mut self.state {
             State::Here(_) => {
-                if let Err(error) = self.serve_card(now, polled, sound, &mut packets) {
+                if let Err(error) = self.serve_card(now, polled, sound, ahead, &mut packets) {
                     self.fail(now, error);
                 }
             }
-            State::Leaving(..) | State::Away => packets = self.stand_in(now, sound),
+            State::Leaving(..) | State::Away => {
+                *ahead = None;
+                packets = self.stand_in(now, sound);
+            }
         }
         packets
     }
@@ -205,6 +233,7 @@ impl Side {
         now: Instant,
         polled: &[pollfd],
         sound: &mut impl Sound,
+        ahead: &mut Option<Ahead>,
         packets: &mut usize,
     ) -> alsa::Result<()> {
         let State::Here(pcm) = &mut self.state else {
@@ -224,6 +253,20 @@ impl Side {
         let stats = self.stats.side(self.direction);
         stats.woke(fit.length(available.saturating_sub(fit.period)));
         stats.set_delay(fit.length(delay));
+        match self.direction {
+            Direction::Microphone => {
+                let taken = now.checked_sub(fit.length(delay));
+                if let Some(unplayed) = ahead.zip(taken).and_then(|(a, at)| a.at(at)) {
+                    sound.unplayed(unplayed);
+                }
+            }
+            Direction::Speaker => {
+                *ahead = Some(Ahead {
+                    unplayed: fit.length(delay + periods * fit.period),
+                    at: now,
+                });
+            }
+        }
         for _ in 0..periods {
             match self.direction {
                 Direction::Microphone => *packets += sound.capture(pcm.read()?),

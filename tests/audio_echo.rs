@@ -1,0 +1,91 @@
+//! A speaker and a microphone in one room: the callee does not hear himself,
+//! and hears the visitor whether he speaks at the same time or not.
+//!
+//! The rooms are linear ones and the echo is as loud as the visitor; harder
+//! ones are in a table (`tests/figures/echo`). The marks are DESIGN.md's.
+
+#[path = "rooms/mod.rs"]
+mod rooms;
+
+use std::collections::VecDeque;
+
+use callbox::audio::FULL_SCALE;
+use callbox::audio::echo::{Config, DELAY, Echo, HOP};
+use rooms::{Call, HALL, LIFT, STAIRS, Scene, Trouble};
+
+const CALL: Call = Call {
+    seconds: 36,
+    both: 21..31,
+};
+
+#[test]
+fn linear_rooms_fall_silent_and_the_visitor_is_heard() {
+    let mut missed = vec![];
+    for (name, room) in [("lift", LIFT), ("hall", HALL), ("stairs", STAIRS)] {
+        let scene = Scene::new(&room, Trouble::None, &CALL);
+        let out = scene.cleaned(&Config::default());
+        for seconds in [15..21, 32..36] {
+            let loss = scene.echo_loss(&out, &seconds);
+            println!("{name}, {seconds:?} s: echo {loss:.1} dB down");
+            if loss < 46.0 {
+                missed.push(format!("{name}, {seconds:?} s: echo {loss:.1} dB down"));
+            }
+        }
+        let loss = scene.near_loss(&out, DELAY, &CALL.both);
+        println!("{name}: the visitor {loss:.1} dB down while both speak");
+        if loss > 3.0 {
+            missed.push(format!("{name}: the visitor {loss:.1} dB down"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn without_echo_the_visitor_is_as_loud_as_he_was() {
+    let mut scene = Scene::new(&LIFT, Trouble::None, &CALL);
+    scene.far.fill(0.0);
+    scene.microphone.clone_from(&scene.visitor);
+    let out = scene.cleaned(&Config::default());
+    let loss = scene.near_loss(&out, DELAY, &CALL.both);
+    assert!(loss < 1.0, "{loss:.1} dB down");
+}
+
+/// How loud it gets when the callee's end echoes too, and everything goes round
+/// for 30 s.
+fn goes_round(config: &Config) -> f32 {
+    let (response, mut hiss) = (LIFT.response(), rooms::noise(1, 30.0));
+    let factor = 1.0 / response.iter().map(|tap| tap * tap).sum::<f32>().sqrt();
+    let mut echo = Echo::new(config);
+    let mut played = VecDeque::from(vec![0.0; response.len()]);
+    // What the far end sends back is as loud as what it got, and 150 ms late.
+    let mut far_end = VecDeque::from(vec![0.0; HOP * 15]);
+    let mut loudest = 0f32;
+    for hop in 0..3000 {
+        let now: Vec<f32> = far_end.drain(..HOP).collect();
+        echo.far(&now);
+        let mut heard = [0.0; HOP];
+        for (heard, sample) in heard.iter_mut().zip(now) {
+            played.pop_back();
+            played.push_front(sample);
+            let echo: f32 = played.iter().zip(&response).map(|(p, r)| p * r).sum();
+            *heard = (factor * echo + hiss()).clamp(-FULL_SCALE, FULL_SCALE);
+        }
+        echo.near(&mut heard);
+        far_end.extend(heard);
+        if hop > 500 {
+            loudest = heard.iter().fold(loudest, |most, s| most.max(s.abs()));
+        }
+    }
+    loudest
+}
+
+#[test]
+fn two_ends_that_echo_do_not_howl() {
+    let off = Config {
+        cancel: false,
+        suppress_noise: false,
+    };
+    assert!(goes_round(&off) > 30_000.0, "it would howl");
+    let loudest = goes_round(&Config::default());
+    assert!(loudest < 300.0, "{loudest}");
+}
