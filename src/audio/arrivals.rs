@@ -15,7 +15,8 @@
 //! Sound is played [`target`](Arrivals::target) after the base. That is the
 //! largest of
 //! - the speaker's period, since packets are only looked at once a period;
-//! - what [`RANK`] of the packets need, by a histogram of the last 20 s or so;
+//! - what a [share](super::playout::Config::in_time) of the packets need, by a
+//!   histogram of the last 20 s or so;
 //! - the latest arrival, which is forgotten within some 10 s: what happened
 //!   once often happens again at once.
 //!
@@ -30,9 +31,6 @@
 //! Real time: bounded work, no allocation.
 
 use super::BUS_RATE;
-
-/// The share of packets that are to be in time.
-pub const RANK: f32 = 0.97;
 
 /// How long the quickest packet is remembered, at least: 3 s.
 const MEMORY: i64 = 3 * BUS_RATE as i64;
@@ -59,6 +57,7 @@ const PEAK_FADE: f32 = 7.0 * BUS_RATE as f32;
 /// See the [module page](self).
 #[derive(Debug)]
 pub struct Arrivals {
+    in_time: f32,
     longest: i64,
     /// Quickest transit of this span and of the one before.
     quickest: [i64; 2],
@@ -83,12 +82,14 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Knows nothing yet; no target will exceed `longest` bus samples.
+    /// Knows nothing yet; the share `in_time` of the packets is to be waited for,
+    /// but none longer than `longest` bus samples.
     #[must_use]
-    pub fn new(longest: i64) -> Self {
+    pub fn new(in_time: f32, longest: i64) -> Self {
         let mut lateness = [0.0; BINS];
         lateness[0] = 1.0;
         Self {
+            in_time,
             longest,
             quickest: [i64::MAX; 2],
             span_ends: 0,
@@ -219,7 +220,7 @@ impl Arrivals {
         let mut share = 0.0;
         let enough = |weight: &f32| {
             share += weight;
-            share >= RANK
+            share >= self.in_time
         };
         let bin = self.lateness.iter().position(enough).unwrap_or(BINS - 1);
         bin as i64 * BIN
@@ -243,7 +244,7 @@ mod tests {
     impl Line {
         fn new() -> Self {
             Self {
-                arrivals: Arrivals::new(LONGEST),
+                arrivals: Arrivals::new(0.97, LONGEST),
                 now: 0,
             }
         }

@@ -50,8 +50,11 @@ use super::stats::Stats;
 use super::{BUS_BLOCK, BUS_CHUNK, BUS_RATE};
 
 /// Settings of the playout buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The share of packets that are to be in time. Default 0.97. Range 0.5 to
+    /// 0.999: less trades gaps for delay, more waits for what is rare.
+    pub in_time: f32,
     /// Longest time a packet may be waited for, whatever the line does, in ms.
     /// Default 200; a later one is a stall. Range 40 to 300: less turns
     /// ordinary Wi-Fi into gaps, more makes people interrupt each other.
@@ -61,6 +64,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            in_time: 0.97,
             longest_wait_ms: 200,
         }
     }
@@ -149,6 +153,14 @@ impl Playout {
             (false, false) => self.buffer.put(block),
             (false, true) => self.buffer.fill_in(block),
         }
+    }
+
+    /// Which sample of the stream comes next, counted from that of block 0; what
+    /// is made up in the place of lost blocks counts as heard. `None` before the
+    /// first.
+    #[must_use]
+    pub fn place(&self) -> Option<i64> {
+        self.buffer.newest.map(|_| self.buffer.cursor)
     }
 
     /// Fills at most [`BUS_CHUNK`] samples of the bus, as part of a period of
@@ -259,7 +271,7 @@ impl Buffer {
             lead: 0,
             resuming: None,
             loudest: 0.0,
-            arrivals: Arrivals::new(i64::from(longest)),
+            arrivals: Arrivals::new(config.in_time.clamp(0.5, 0.999), i64::from(longest)),
             concealer: Concealer::default(),
             fade: CrossFade::default(),
         }

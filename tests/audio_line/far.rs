@@ -8,10 +8,15 @@
 //! Time is milliseconds of the card's clock. The line is seeded: the same
 //! numbers give the same call.
 
+#[path = "dice.rs"]
+mod dice;
+
 use callbox::audio::codec::pcmu;
 use callbox::audio::engine::Format;
 use callbox::audio::ring::Packet;
 use callbox::units::Encoding;
+
+pub(crate) use dice::Dice;
 
 use crate::audio_line::Rig;
 
@@ -30,19 +35,6 @@ pub(crate) fn packet(seq: u32, sound: Sound) -> Packet {
         seq,
         encoding: Encoding::Pcmu,
         payload: samples.map(pcmu::encode).collect(),
-    }
-}
-
-/// Numbers that look random (SplitMix64), from 0 to 1.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -86,8 +78,7 @@ impl Far {
     fn next_arrival(&mut self) -> f64 {
         // A block is sent when its last sample has been spoken.
         let sent = f64::from(self.seq + 1) * 20.0 / (1.0 + self.ppm * 1e-6);
-        let jitter = -self.jitter * (1.0 - self.dice.roll()).ln();
-        let mut at = sent + self.delay + jitter;
+        let mut at = sent + self.delay + self.dice.exponential(self.jitter);
         for &(start, length) in &self.stalls {
             if (start..start + length).contains(&at) {
                 at = start + length + (at - start) / length * self.burst;
