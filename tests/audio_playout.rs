@@ -238,17 +238,107 @@ fn a_skip_within_a_voice_joins_where_it_is_alike() {
     }
 }
 
+/// [`hum`] with a click at 2.5 s.
+fn click(n: u64) -> f32 {
+    if (40_000..40_008).contains(&n) {
+        30_000.0
+    } else {
+        hum(n)
+    }
+}
+
+/// The largest step in a hum.
+fn step(heard: &[f32]) -> f32 {
+    let turn = 2.0 * (std::f32::consts::TAU * 187.3 / 16e3).cos();
+    let steps = heard.windows(3).map(|w| (w[0] + w[2] - turn * w[1]).abs());
+    steps.fold(0.0, f32::max)
+}
+
+/// The shortest and the longest time from one turn of a hum to the next.
+fn turns(heard: &[f32]) -> (usize, usize) {
+    let rises = heard.windows(2).enumerate();
+    let rises: Vec<usize> = rises
+        .filter_map(|(n, w)| (w[0] < 0.0 && w[1] >= 0.0).then_some(n))
+        .collect();
+    let lengths = rises.windows(2).map(|w| w[1] - w[0]);
+    lengths.fold((usize::MAX, 0), |(min, max), l| (min.min(l), max.max(l)))
+}
+
+#[test]
+fn too_long_a_delay_is_played_off_by_pitch_periods() {
+    for quicker in 1..=9u32 {
+        let stats = Arc::new(Stats::default());
+        let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+        let mut decoder = Decoder::new();
+        playout.start();
+        let (mut seq, mut heard, mut places) = (0, vec![], vec![]);
+        for n in 0..150 {
+            // At 60 x 20 ms the line gets quicker by this much at once.
+            for _ in 0..if n == 60 { 1 + quicker } else { 1 } {
+                put(&mut playout, seq, click);
+                seq += 1;
+            }
+            for _ in 0..2 {
+                let mut bus = [0.0; BUS_CHUNK];
+                playout.render(BUS_CHUNK, &mut bus, &mut decoder);
+                heard.extend(bus);
+                places.push(playout.place().unwrap());
+            }
+        }
+        let stats = stats.snapshot();
+        let excess = u64::from(quicker) * 20;
+        assert_eq!((stats.skipped_ms, stats.concealed_ms), (0, 0), "{quicker}");
+        assert!(
+            (excess - 16..excess + 10).contains(&stats.stretched_ms),
+            "{quicker}: {stats:?}"
+        );
+        assert!(stats.delay_ms < 16.0 + 15.0, "{quicker}: {stats:?}");
+        let (at, _) = (0..).zip(&heard).max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        let hum = &heard[2000..at - 100];
+        assert!(step(hum) < 600.0, "{quicker}: {}", step(hum));
+        let (shortest, longest) = turns(hum);
+        assert!(
+            shortest > 79 && longest < 92,
+            "{quicker}: turns of {shortest} to {longest}"
+        );
+        // The place is that of what goes into the filter between the clocks.
+        let place = places[at / BUS_CHUNK] - (BUS_CHUNK - at % BUS_CHUNK) as i64;
+        assert!(
+            (40_004..40_030).contains(&place),
+            "{quicker}: click at {place}"
+        );
+    }
+}
+
+#[test]
+fn what_is_held_lasts_longer_when_the_next_packet_is_late() {
+    // Nothing comes for 60 ms, and later for 80.
+    let arrive = |n| match n {
+        40..43 | 110..114 => 0,
+        43 => 4,
+        114 => 5,
+        _ => 1,
+    };
+    let (heard, stats) = hummed(arrive, &[]);
+    let stats = stats.snapshot();
+    // 47 ms the first time, when it was not known how late packets may be; then
+    // 18, less two turns of the hum.
+    assert!((50..58).contains(&stats.concealed_ms), "{stats:?}");
+    assert!((10..14).contains(&stats.stretched_ms), "{stats:?}");
+    assert_eq!(stats.skipped_ms, 0);
+    let later = &heard[100 * 320..];
+    assert!(step(later) < 600.0, "{}", step(later));
+    let (shortest, longest) = turns(&heard[100 * 320..113 * 320]);
+    assert!(shortest > 79 && longest < 92, "{shortest} to {longest}");
+}
+
 #[test]
 fn the_way_back_from_what_is_made_up_has_no_step() {
-    let turn = 2.0 * (std::f32::consts::TAU * 187.3 / 16e3).cos();
     for lost in 50..60 {
         // Three blocks, so that the voice has lost its phase.
         let (heard, stats) = hummed(|_| 1, &[lost, lost + 1, lost + 2]);
         assert!(stats.snapshot().concealed_ms >= 55);
-        let step = heard[2000..]
-            .windows(3)
-            .map(|w| (w[0] + w[2] - turn * w[1]).abs())
-            .fold(0.0, f32::max);
+        let step = step(&heard[2000..]);
         assert!(step < 600.0, "{lost}: {step}");
     }
 }

@@ -40,9 +40,9 @@ const OWN_STEADY: usize = 640;
 pub const FADE: usize = 128;
 
 /// Shortest pitch period: 200 Hz.
-const PITCH_MIN: usize = 80;
+pub(super) const PITCH_MIN: usize = 80;
 /// Longest pitch period: 66 Hz.
-const PITCH_MAX: usize = 240;
+pub(super) const PITCH_MAX: usize = 240;
 /// Longest stretch that is repeated: two short pitch periods, or a long one.
 const TEMPLATE_MAX: usize = 2 * STEADY;
 /// Over how much two pitch periods are compared: 20 ms.
@@ -166,25 +166,34 @@ impl Concealer {
 
     /// The lag at which what was heard resembles itself most.
     fn pitch(&self) -> usize {
-        // Every second lag, then those next to the best.
-        let coarse = self.best_lag((PITCH_MIN..=PITCH_MAX).step_by(2));
-        self.best_lag(coarse.max(PITCH_MIN + 1) - 1..=(coarse + 1).min(PITCH_MAX))
+        let (before, last) = self.heard.split_at(HEARD - COMPARED);
+        let from = before.len() - PITCH_MAX;
+        let (at, _) = likest(last, &self.heard[from..HEARD - PITCH_MIN]);
+        PITCH_MAX - at
     }
+}
 
-    fn best_lag(&self, lags: impl Iterator<Item = usize>) -> usize {
-        let last = &self.heard[HEARD - COMPARED..];
-        let mut best = (PITCH_MAX, 0.0);
-        for lag in lags {
-            let before = &self.heard[HEARD - COMPARED - lag..][..COMPARED];
-            let likeness = dot(last, before).max(0.0);
-            // The energy keeps loud stretches from winning by loudness alone.
-            let score = likeness * likeness / (dot(before, before) + 1.0);
-            if score > best.1 {
-                best = (lag, score);
-            }
+/// Where in `there` a stretch begins that is most like `here`, and how much: 1 is
+/// the same. Of several, the last.
+pub(super) fn likest(here: &[f32], there: &[f32]) -> (usize, f32) {
+    let mut best = (0, 0.0);
+    let mut compare = |at: usize| {
+        let stretch = &there[at..at + here.len()];
+        let likeness = dot(here, stretch).max(0.0);
+        // The energy keeps loud stretches from winning by loudness alone.
+        let score = likeness * likeness / (dot(stretch, stretch) + 1.0);
+        if score > best.1 {
+            best = (at, score);
         }
         best.0
-    }
+    };
+    // Every second place, then those next to the best.
+    let last = there.len() - here.len();
+    let coarse = (0..=last).rev().step_by(2).map(&mut compare).last();
+    let coarse = coarse.unwrap_or(0);
+    compare((coarse + 1).min(last));
+    compare(coarse.saturating_sub(1));
+    (best.0, (best.1 / (dot(here, here) + 1.0)).sqrt())
 }
 
 fn gain(made: usize, steady: usize) -> f32 {

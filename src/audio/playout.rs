@@ -14,11 +14,14 @@
 //!
 //! The *delay* is how far the cursor runs behind the quickest packet; it is
 //! held at the *target* of [`arrivals`](super::arrivals):
-//! - a few ms off: the [`Servo`] plays faster or slower;
-//! - above it by more than 25 ms: the rest is left out in the next
-//!   pause of the speech;
-//! - by more than 80 ms: left out at once, cross-faded where the voice
-//!   is alike on both sides.
+//! - up to 15 ms off: the [`Servo`] plays a little faster or slower;
+//! - further above: pitch periods are left out, one at a time, where the voice
+//!   is alike on both sides, and in pauses anywhere;
+//! - further below, or when the next packet is later than usual: they are
+//!   played twice, so that what is held lasts longer;
+//! - above by more than [`Config::longest_wait_ms`]: the rest is skipped.
+//!
+//! Wherever the cursor jumps, the two sides are cross-faded.
 //!
 //! Concealment that a decoder has made for a packet that is missing is put like
 //! any other block, but says nothing about the line.
@@ -34,8 +37,8 @@
 //!
 //! Units: bus samples, 16 kHz.
 //!
-//! Always true: blocks held lie in `cursor .. cursor + capacity`; no sample is
-//! heard twice; `render` never waits.
+//! Always true: blocks to be heard lie in `cursor .. cursor + capacity`; but for
+//! single pitch periods, no sample is heard twice; `render` never waits.
 //!
 //! Real time: bounded work, no allocation but in `new`.
 
@@ -43,28 +46,28 @@ use std::sync::Arc;
 
 use super::arrivals::Arrivals;
 use super::codec::{self, Decoder};
-use super::conceal::{Concealer, CrossFade, FADE};
+use super::conceal::{Concealer, CrossFade, FADE, PITCH_MAX, PITCH_MIN, likest};
 use super::drift::{self, Servo, Stretcher};
-use super::resample::dot;
 use super::stats::Stats;
 use super::{BUS_BLOCK, BUS_CHUNK, BUS_RATE};
 
 /// Settings of the playout buffer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The share of packets that are to be in time. Default 0.97. Range 0.5 to
-    /// 0.999: less trades gaps for delay, more waits for what is rare.
+    /// The share of packets that are to be in time. Default 0.995. Range 0.5 to
+    /// 0.999: less trades delay for gaps, more waits for what is rare.
     pub in_time: f32,
     /// Longest time a packet may be waited for, whatever the line does, in ms.
-    /// Default 200; a later one is a stall. Range 40 to 300: less turns
-    /// ordinary Wi-Fi into gaps, more makes people interrupt each other.
+    /// Default 200; a later one is a stall, and what is further behind is
+    /// skipped. Range 40 to 300: less turns ordinary Wi-Fi into gaps, more makes
+    /// people interrupt each other.
     pub longest_wait_ms: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            in_time: 0.97,
+            in_time: 0.995,
             longest_wait_ms: 200,
         }
     }
@@ -79,12 +82,15 @@ const BLOCK: i64 = BUS_BLOCK as i64;
 const LATE_MAX: i64 = 150;
 /// So is a run of blocks behind their turn while nothing else comes: 200 ms.
 const LATE_RUN: u32 = 10;
-/// A delay above target by more is shortened in the next pause: 25 ms.
-const PAUSE_EXCESS: i64 = BUS_RATE as i64 / 40;
-/// A delay above target by more is shortened at once: 80 ms.
-const EXCESS: i64 = BUS_RATE as i64 * 80 / 1000;
-/// Samples that are not worth skipping: 25 ms.
-const SLACK: i64 = PAUSE_EXCESS;
+/// A delay off its target by less is left to the servo: 15 ms. Longer periods,
+/// which may beat against the packets, half as long again.
+const SLACK: i64 = BUS_RATE as i64 * 3 / 200;
+/// From one pitch period that is left out or repeated to the next: 30 ms.
+const REST: i64 = BUS_RATE as i64 * 3 / 100;
+/// The same while what is held runs out: 20 ms.
+const HURRY: i64 = BUS_RATE as i64 / 50;
+/// How much the two sides of a pitch period must be alike.
+const ALIKE: f32 = 0.8;
 /// Longest wait for a burst to end: 500 ms.
 const BURST_MAX: i64 = BUS_RATE as i64 / 2;
 /// A burst goes on when more than this many blocks come within one.
@@ -98,7 +104,7 @@ const EARLY_MAX: i64 = BUS_RATE as i64 / 5;
 /// Samples rendered in one go.
 const PIECE: i64 = BUS_CHUNK as i64;
 /// How far around the wanted place a skip looks for a likeness: 5 ms.
-const LIKENESS: usize = 80;
+const LIKENESS: i64 = 80;
 /// The share of the loudest recent block's energy below which a block counts
 /// as a pause: -20 dB.
 const PAUSE: f32 = 0.01;
@@ -239,6 +245,8 @@ struct Buffer {
     resuming: Option<i64>,
     /// Energy of the loudest recent block.
     loudest: f32,
+    /// When a pitch period was left out or repeated.
+    scaled: i64,
     arrivals: Arrivals,
     concealer: Concealer,
     fade: CrossFade,
@@ -271,6 +279,7 @@ impl Buffer {
             lead: 0,
             resuming: None,
             loudest: 0.0,
+            scaled: 0,
             arrivals: Arrivals::new(config.in_time.clamp(0.5, 0.999), i64::from(longest)),
             concealer: Concealer::default(),
             fade: CrossFade::default(),
@@ -425,7 +434,7 @@ impl Buffer {
             // The voice is still in the air: go on where it stopped.
             Mode::Waiting if !self.concealer.is_silent() => self.mode = Mode::Playing,
             Mode::Waiting => self.resume(),
-            Mode::Playing => self.shorten(),
+            Mode::Playing => self.scale(),
         }
     }
 
@@ -442,15 +451,23 @@ impl Buffer {
         if due + PIECE < self.cursor {
             return;
         }
-        // A little too long is the servo's business.
-        let to = match due - self.cursor {
-            0..=SLACK => self.cursor,
-            _ => due.min(self.end() - BLOCK).max(self.cursor),
+        // A little too much is played off, but for what has not come.
+        let to = if (0..=self.arrivals.longest()).contains(&(due - self.cursor)) {
+            self.first_held().min(due)
+        } else {
+            due.min(self.end() - BLOCK).max(self.cursor)
         };
         self.move_on(to);
         self.lead = (to - due).max(0) as usize;
         self.mode = Mode::Playing;
         self.resuming = None;
+    }
+
+    /// The first sample from the cursor on that is held.
+    fn first_held(&self) -> i64 {
+        let seq = self.cursor.div_euclid(BLOCK);
+        let held = (seq..seq + CAPACITY).find(|seq| self.block(*seq).is_some());
+        held.map_or(self.cursor, |held| self.cursor.max(held * BLOCK))
     }
 
     /// Whether the newest block is no measure of the line yet.
@@ -462,30 +479,93 @@ impl Buffer {
         !self.heard && self.burst > BURST && self.now - self.burst_from < BLOCK
     }
 
-    /// Leaves something out, if the delay has become too long.
-    fn shorten(&mut self) {
-        let excess = self.error();
-        if excess <= PAUSE_EXCESS || (excess <= EXCESS && !self.in_pause()) {
+    /// Brings the delay to its target where that is further off than the servo
+    /// repairs soon.
+    fn scale(&mut self) {
+        let error = self.error();
+        if error > self.arrivals.longest() {
+            self.skip(self.cursor + error);
             return;
         }
-        let to = (self.cursor + excess).min(self.end() - BLOCK);
-        if to > self.cursor + BLOCK / 2 {
-            self.skip(to);
+        let slack = SLACK.max(self.arrivals.period() * 3 / 2);
+        let overdue = self.is_overdue();
+        let (rest, alike) = match self.in_pause() {
+            true => (FADE as i64, 0.0),
+            false if overdue => (HURRY, ALIKE),
+            false => (REST, ALIKE),
+        };
+        if self.filling || self.lead > 0 || self.now - self.scaled < rest {
+            return;
         }
+        if overdue || error < -slack {
+            self.repeat(alike);
+        } else if error > slack {
+            self.leave_out(error as usize, alike);
+        }
+    }
+
+    /// Whether the next packet is so late that what is held should last longer.
+    fn is_overdue(&self) -> bool {
+        let late = self.now - self.end() - self.arrivals.base();
+        late > self.arrivals.usual().max(SLACK)
+    }
+
+    /// Leaves out a pitch period of at most `most` samples.
+    fn leave_out(&mut self, most: usize, alike: f32) {
+        const REACH: usize = PITCH_MAX + FADE;
+        let Some(sound) = self.read::<REACH>(self.cursor) else {
+            return;
+        };
+        let (here, _) = sound.split_at(FADE);
+        let (at, likeness) = likest(here, &sound[PITCH_MIN..most.min(PITCH_MAX) + FADE]);
+        if likeness >= alike {
+            self.jump(self.cursor + (PITCH_MIN + at) as i64);
+        }
+    }
+
+    /// Plays the last pitch period again.
+    fn repeat(&mut self, alike: f32) {
+        const REACH: usize = PITCH_MAX + FADE;
+        let from = self.cursor - PITCH_MAX as i64;
+        let Some(sound) = self.read::<REACH>(from) else {
+            return;
+        };
+        let (there, here) = (&sound[..REACH - PITCH_MIN], &sound[PITCH_MAX..]);
+        let (at, likeness) = likest(here, there);
+        if likeness >= alike {
+            self.jump(from + at as i64);
+        }
+    }
+
+    /// Goes on from `to`, which is like here.
+    fn jump(&mut self, to: i64) {
+        let old = self.next_heard();
+        self.fade.begin(old);
+        let scaled = self.cursor.abs_diff(to) as usize;
+        self.stats.stretched.add(scaled);
+        self.cursor = to;
+        self.scaled = self.now;
     }
 
     fn in_pause(&self) -> bool {
         let block = self.block(self.cursor.div_euclid(BLOCK));
-        block.is_some_and(|block| block.energy < QUIET.max(self.loudest * PAUSE))
+        block.is_some_and(|block| self.is_pause(block.energy))
+    }
+
+    fn is_pause(&self, energy: f32) -> bool {
+        energy < QUIET.max(self.loudest * PAUSE)
     }
 
     /// Moves the cursor to where, around `to`, the sound is most like here.
     fn skip(&mut self, to: i64) {
+        let to = to.min(self.end() - BLOCK);
+        if to < self.cursor + BLOCK / 2 {
+            return;
+        }
         let old = self.next_heard();
-        let from = to - LIKENESS as i64;
-        let to = self
-            .read::<{ FADE + 2 * LIKENESS }>(from)
-            .map_or(to, |there| from + likest(&old, &there) as i64);
+        let from = to - LIKENESS;
+        let there = self.read::<{ FADE + 2 * LIKENESS as usize }>(from);
+        let to = there.map_or(to, |there| from + likest(&old, &there).0 as i64);
         self.fade.begin(old);
         self.move_on(to);
         // The fade leads out of whatever was heard, be it made up.
@@ -607,17 +687,4 @@ impl Buffer {
 /// The slot of a block.
 fn index(seq: i64) -> usize {
     seq.rem_euclid(CAPACITY) as usize
-}
-
-/// Where in `there` a stretch begins that is most like `here`.
-fn likest(here: &[f32; FADE], there: &[f32]) -> usize {
-    let mut best = (LIKENESS, 0.0);
-    for (at, stretch) in there.windows(FADE).enumerate() {
-        let likeness = dot(here, stretch).max(0.0);
-        let score = likeness * likeness / (dot(stretch, stretch) + 1.0);
-        if score > best.1 {
-            best = (at, score);
-        }
-    }
-    best.0
 }

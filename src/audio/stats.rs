@@ -193,9 +193,11 @@ pub struct Snapshot {
     /// Time in a stream with nothing of the far end to play, silence after the
     /// first 60 ms of it included.
     pub concealed_ms: u64,
-    /// Sound of the far end thrown away to get back to the target delay.
+    /// Sound of the far end thrown away to get back to the target delay, more
+    /// than could be made up for by playing faster.
     pub skipped_ms: u64,
-    /// Time won or lost by playing a little faster or slower.
+    /// Time won and lost by playing faster and slower: a little all the time, or
+    /// by a pitch period that is left out or played twice.
     pub stretched_ms: u64,
     /// Seconds in which the microphone gave nothing but zeros.
     pub mic_silent: u64,
