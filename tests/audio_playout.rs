@@ -332,6 +332,52 @@ fn what_is_held_lasts_longer_when_the_next_packet_is_late() {
     assert!(shortest > 79 && longest < 92, "{shortest} to {longest}");
 }
 
+/// A voice every other 600 ms, and a room of -58 dBFS.
+fn voice_in_a_room(n: u64) -> f32 {
+    let noise = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / 2f32.powi(24) - 0.5;
+    let voice = if (n / 9600).is_multiple_of(2) {
+        voice(n)
+    } else {
+        0.0
+    };
+    voice + 140.0 * noise
+}
+
+#[test]
+fn a_dry_line_sounds_like_the_room_behind_the_voice() {
+    let rms = |samples: &[f32]| {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    };
+    let stats = Arc::new(Stats::default());
+    let mut playout = Playout::new(&Config::default(), Arc::clone(&stats));
+    let mut decoder = Decoder::new();
+    let mut take = |playout: &mut Playout, periods: usize| {
+        let mut heard = vec![0.0; periods * BUS_CHUNK];
+        for bus in heard.chunks_mut(BUS_CHUNK) {
+            playout.render(BUS_CHUNK, bus, &mut decoder);
+        }
+        heard
+    };
+    // Twice, since nothing of one far end's room is heard in the call of another.
+    for _ in 0..2 {
+        playout.start();
+        let before = take(&mut playout, 50);
+        assert!(before[1000..].iter().all(|s| *s == 0.0));
+        for seq in 0..160 {
+            put(&mut playout, seq, voice_in_a_room);
+            take(&mut playout, 2);
+        }
+        let dry = take(&mut playout, 200);
+        // Once the voice has faded, to the end: -58 dBFS are 40.
+        for second in [&dry[2000..16_000], &dry[16_000..]] {
+            assert!((30.0..55.0).contains(&rms(second)), "{}", rms(second));
+        }
+        playout.stop();
+        take(&mut playout, 2);
+        assert!(take(&mut playout, 10).iter().all(|s| *s == 0.0));
+    }
+}
+
 #[test]
 fn the_way_back_from_what_is_made_up_has_no_step() {
     for lost in 50..60 {

@@ -1,4 +1,4 @@
-//! Fills in for sound that is not there, until it is or 60 ms have passed.
+//! Fills in for sound that is not there: the voice for 60 ms, then its room.
 //!
 //! Speech goes on as it went: the last pitch periods are repeated. What is
 //! made up gets quieter soon, since it gets wronger (behaviour after ITU-T
@@ -8,8 +8,10 @@
 //!  heard ──────────┬─ repeated ─┬─ … ─┐
 //!  gain  ▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔▔╲            │
 //!                        ╲▁▁▁▁▁▁▁▁▁▁  │
-//!                  0    10 ms      60 ms: silence
+//!                  0    10 ms      60 ms: the room
 //! ```
+//!
+//! As the voice fades out, the [noise](super::noise) behind it fades in, and stays.
 //!
 //! A codec that knows how its voice is made (Opus) carries on by itself: then
 //! [`Decoder::carry_on`](super::codec::Decoder::carry_on) is asked for what is
@@ -26,10 +28,12 @@
 //! Real time: bounded work, no allocation; the pitch is looked for once per
 //! gap, some 50 000 products.
 
+use super::BUS_BLOCK;
 use super::codec::{CARRY_ON, Decoder};
+use super::noise::Noise;
 use super::resample::dot;
 
-/// Samples until nothing is left of what is made up: 60 ms.
+/// Samples until nothing is left of the voice: 60 ms.
 pub const FULL_FADE: usize = 960;
 /// Samples for which a repetition keeps its level: 10 ms.
 const STEADY: usize = 160;
@@ -66,6 +70,7 @@ pub struct Concealer {
     /// What the decoder has made up; the last `left` samples are still to be heard.
     spare: [i16; CARRY_ON],
     left: usize,
+    noise: Noise,
 }
 
 impl Default for Concealer {
@@ -79,6 +84,7 @@ impl Default for Concealer {
             decoded: false,
             spare: [0; CARRY_ON],
             left: 0,
+            noise: Noise::default(),
         }
     }
 }
@@ -89,6 +95,16 @@ impl Concealer {
         let new = &played[played.len().saturating_sub(HEARD)..];
         self.heard.copy_within(new.len().., 0);
         self.heard[HEARD - new.len()..].copy_from_slice(new);
+    }
+
+    /// Takes note of a block in which nobody speaks.
+    pub fn background(&mut self, block: &[i16; BUS_BLOCK]) {
+        self.noise.listen(block);
+    }
+
+    /// Another far end: nothing is known of its room.
+    pub fn forget_background(&mut self) {
+        self.noise = Noise::default();
     }
 
     /// A gap begins at the end of all that has come, and the decoder fills it.
@@ -116,12 +132,12 @@ impl Concealer {
         self.made = 0;
     }
 
-    /// There is nothing to carry on.
+    /// There is no voice to carry on.
     pub fn silence(&mut self) {
         self.made = FULL_FADE;
     }
 
-    /// Whether there is nothing more to make up.
+    /// Whether nothing is left of the voice.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.made >= FULL_FADE
@@ -137,7 +153,8 @@ impl Concealer {
     }
 
     fn carry_on(&mut self, out: &mut [f32], decoder: &mut Decoder) {
-        for sample in out {
+        let before = self.made;
+        for sample in &mut *out {
             if self.left == 0 && !self.is_silent() {
                 decoder.carry_on(&mut self.spare);
                 self.left = CARRY_ON;
@@ -147,21 +164,25 @@ impl Concealer {
             self.left = self.left.saturating_sub(1);
             self.made += 1;
         }
+        self.noise.add(out, |n| 1.0 - gain(before + n, OWN_STEADY));
     }
 
     /// Fills `out` with what was heard, over and over.
     pub fn repeat(&mut self, out: &mut [f32]) {
+        let before = self.made;
         if self.is_silent() {
             out.fill(0.0);
+            self.noise.add(out, |_| 1.0);
             return;
         }
         let ramp = (self.length / 4) as f32;
-        for sample in out {
+        for sample in &mut *out {
             let at = self.made % self.length;
             let spread = self.step * (1.0 - at as f32 / ramp).max(0.0);
             *sample = (self.template[at] + spread) * gain(self.made, STEADY);
             self.made += 1;
         }
+        self.noise.add(out, |n| 1.0 - gain(before + n, STEADY));
     }
 
     /// The lag at which what was heard resembles itself most.

@@ -23,6 +23,7 @@
 //! | [`playout`] | puts packets back in order, decides when each is heard |
 //! | [`arrivals`] | how late packets come, and so how long to wait for them |
 //! | [`conceal`] | fills in for a packet that is not there |
+//! | [`noise`] | the room behind the far end's voice |
 //! | [`drift`] | makes two clocks one, without a step |
 //! | [`echo`] | keeps the speaker out of the microphone |
 //! | [`tone`] | what the device itself says |
@@ -47,6 +48,7 @@ pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod level;
+pub mod noise;
 pub mod playout;
 pub mod prompt;
 pub mod resample;

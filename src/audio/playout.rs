@@ -288,6 +288,7 @@ impl Buffer {
 
     fn stop(&mut self) {
         self.forget();
+        self.concealer.forget_background();
         self.mode = Mode::Off;
         self.newest = None;
         self.heard = false;
@@ -295,7 +296,7 @@ impl Buffer {
 
     /// Empties the buffer; what is heard just now fades out.
     fn forget(&mut self) {
-        if !self.concealer.is_silent() || !self.filling {
+        if self.heard {
             let old = self.next_heard();
             self.fade.begin(old);
         }
@@ -393,6 +394,9 @@ impl Buffer {
         let squares = block.samples.iter().map(|&s| f32::from(s) * f32::from(s));
         let energy: f32 = squares.sum();
         self.loudest = energy.max(self.loudest * LOUDEST_FADE);
+        if !block.made_up && self.is_pause(energy) {
+            self.concealer.background(block.samples);
+        }
         self.blocks[index(seq)] = Block {
             seq: Some(seq),
             arrived: self.now,
@@ -588,6 +592,9 @@ impl Buffer {
 
     /// What would be heard next.
     fn next_heard(&mut self) -> [f32; FADE] {
+        if !self.heard {
+            return [0.0; FADE];
+        }
         let held = (!self.filling).then(|| self.read(self.cursor)).flatten();
         held.unwrap_or_else(|| {
             let mut made_up = [0.0; FADE];
@@ -669,6 +676,10 @@ impl Buffer {
     }
 
     fn make_up(&mut self, piece: &mut [f32], decoder: &mut Decoder) {
+        if !self.heard {
+            piece.fill(0.0);
+            return;
+        }
         // Only there is the decoder where the listener is.
         let dry = self.end() <= self.cursor;
         if !self.filling && dry && decoder.can_carry_on() {
@@ -678,9 +689,7 @@ impl Buffer {
         }
         self.filling = true;
         self.concealer.make(piece, decoder);
-        if self.heard {
-            self.stats.concealed.add(piece.len());
-        }
+        self.stats.concealed.add(piece.len());
     }
 }
 

@@ -190,8 +190,8 @@ pub struct Snapshot {
     pub reordered: u64,
     /// Times the far end's numbering began anew.
     pub restarts: u64,
-    /// Time in a stream with nothing of the far end to play, silence after the
-    /// first 60 ms of it included.
+    /// Time in a stream with nothing of the far end to play, the noise of its
+    /// room after the first 60 ms of it included.
     pub concealed_ms: u64,
     /// Sound of the far end thrown away to get back to the target delay, more
     /// than could be made up for by playing faster.
