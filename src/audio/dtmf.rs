@@ -39,6 +39,8 @@
 
 use std::f32::consts::{PI, TAU};
 
+use wide::f32x8;
+
 use crate::units::Digit;
 
 /// Frequencies of the rows of the keypad, in Hz (ITU-T Q.23 §2).
@@ -252,16 +254,15 @@ impl Detector {
     }
 
     /// The power about each of the eight frequencies (Goertzel's filters, side
-    /// by side, so that a processor with vectors can use them).
+    /// by side in one vector).
     fn filter(&self, shaped: &[f32]) -> [f32; 8] {
-        let (mut last, mut before) = ([0.0; 8], [0.0; 8]);
+        let turns = f32x8::new(self.turns);
+        let (mut last, mut before) = (f32x8::ZERO, f32x8::ZERO);
         for &sample in shaped {
-            for k in 0..8 {
-                let next = sample + self.turns[k] * last[k] - before[k];
-                before[k] = last[k];
-                last[k] = next;
-            }
+            let next = turns.mul_add(last, f32x8::splat(sample) - before);
+            (before, last) = (last, next);
         }
+        let (last, before) = (last.to_array(), before.to_array());
         std::array::from_fn(|k| {
             let square =
                 last[k] * last[k] + before[k] * before[k] - self.turns[k] * last[k] * before[k];

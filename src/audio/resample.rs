@@ -23,28 +23,26 @@
 //!
 //! Real time: bounded work; only `new` allocates.
 
+use wide::f32x8;
+
 use super::BUS_CHUNK;
 
 /// Most input samples of one call, of any step: 10 ms at 48 kHz.
 pub const INPUT_MAX: usize = 3 * BUS_CHUNK;
 
-/// Products that are summed side by side, so that a processor with vectors can
-/// use them.
-const LANES: usize = 8;
+/// Products that are summed side by side. They are vectors by name: a program
+/// made small gets none of its loops turned into them.
+pub(super) const LANES: usize = 8;
 
 /// The sum of the products of two equally long runs; the length is a multiple
 /// of eight, or the rest of it does not count.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
+    let mut sums = f32x8::ZERO;
     let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
+    for (&a, &b) in a.iter().zip(b) {
+        sums = f32x8::new(a).mul_add(f32x8::new(b), sums);
     }
-    // In pairs, so that no sum waits for seven others.
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+    sums.reduce_add()
 }
 
 /// A low-pass of `taps` coefficients with a sum of 1: `cutoff` is where it is
@@ -265,13 +263,12 @@ impl Raiser {
 /// Neighbouring outputs of one filter: each product serves as many of them as
 /// there are lanes.
 fn run_of_lanes(window: &[f32], taps: &[f32; Raiser::TAPS]) -> [f32; LANES] {
-    let mut sums = [0.0; LANES];
-    for (samples, tap) in window.windows(LANES).zip(taps) {
-        for lane in 0..LANES {
-            sums[lane] += samples[lane] * tap;
-        }
+    let mut sums = f32x8::ZERO;
+    let places = window.windows(LANES).filter_map(<[f32]>::first_chunk);
+    for (&samples, &tap) in places.zip(taps) {
+        sums = f32x8::new(samples).mul_add(f32x8::splat(tap), sums);
     }
-    sums
+    sums.to_array()
 }
 
 #[cfg(test)]

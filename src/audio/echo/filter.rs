@@ -24,8 +24,10 @@
 //!
 //! Real time: bounded work; only `new` allocates.
 
+use wide::f32x4;
+
 use super::HOP;
-use super::fft::{BINS, Complex, Fft, N, Spectrum};
+use super::fft::{BINS, Bins, Fft, N, QUADS, Spectrum, ZEROS, quad, set_quad};
 
 /// Pieces of the way.
 pub const PARTITIONS: usize = 16;
@@ -53,6 +55,13 @@ const NEAR_KEPT: f32 = 0.5;
 /// Keeps divisions from dividing by nothing: a hundredth of the last bit.
 const TINY: f32 = 0.01;
 
+/// Of each of four bins.
+const ALL: f32x4 = f32x4::ONE;
+const ALL_KNOWN: f32x4 = f32x4::new([KNOWN; 4]);
+const ALL_KEPT: f32x4 = f32x4::new([KEPT; 4]);
+const ALL_LOST: f32x4 = f32x4::new([1.0 - KEPT; 4]);
+const ALL_UNSURE_MAX: f32x4 = f32x4::new([UNSURE_MAX; 4]);
+
 /// By how much the error exceeds the microphone when the way has changed: a
 /// right one adds no more than it takes.
 const WORSE: f32 = 1.5;
@@ -75,11 +84,15 @@ pub struct Filter {
     played: [f32; N],
     /// The far end's spectra, the latest at `latest`, older ones after it.
     history: Box<[Spectrum; HISTORY]>,
+    /// Their powers.
+    powers: Box<[Bins; HISTORY]>,
     latest: usize,
     way: Box<[Spectrum; PARTITIONS]>,
-    unsure: Box<[[f32; BINS]; PARTITIONS]>,
+    unsure: Box<[Bins; PARTITIONS]>,
+    /// The piece that was constrained last: one in each hop, by turns.
+    constrained: usize,
     /// The near end's power, by bin.
-    near: [f32; BINS],
+    near: Bins,
     late: Late,
     /// The microphone's power and the error's, of late.
     before: f32,
@@ -90,7 +103,7 @@ pub struct Filter {
     pub error: [f32; HOP],
     /// The power of the echo that is left in the error, as far as is known: of
     /// a whole frame.
-    pub left: [f32; BINS],
+    pub left: Bins,
 }
 
 impl Filter {
@@ -100,17 +113,19 @@ impl Filter {
         let mut filter = Self {
             fft: Fft::new(),
             played: [0.0; N],
-            history: boxed([Complex::ZERO; BINS]),
+            history: boxed(Spectrum::ZERO),
+            powers: boxed(ZEROS),
             latest: 0,
-            way: boxed([Complex::ZERO; BINS]),
-            unsure: boxed([0.0; BINS]),
-            near: [0.0; BINS],
+            way: boxed(Spectrum::ZERO),
+            unsure: boxed(ZEROS),
+            constrained: 0,
+            near: ZEROS,
             late: Late::new(),
             before: 0.0,
             after: 0.0,
             estimate: [0.0; HOP],
             error: [0.0; HOP],
-            left: [0.0; BINS],
+            left: ZEROS,
         };
         filter.forget();
         filter
@@ -121,14 +136,14 @@ impl Filter {
         for (piece, unsure) in self.unsure.iter_mut().enumerate() {
             unsure.fill(UNSURE * 10f32.powf(-FADE_DB * piece as f32 / 10.0));
         }
-        self.way.iter_mut().for_each(|way| way.fill(Complex::ZERO));
+        self.way.iter_mut().for_each(|way| *way = Spectrum::ZERO);
     }
 
     /// What was played is not followed by what will be; the way stays known.
     pub fn interrupt(&mut self) {
         self.played.fill(0.0);
-        let spectra = self.history.iter_mut();
-        spectra.for_each(|spectrum| spectrum.fill(Complex::ZERO));
+        self.history.fill(Spectrum::ZERO);
+        self.powers.fill(ZEROS);
         self.near.fill(0.0);
         self.late.clear();
         (self.before, self.after) = (0.0, 0.0);
@@ -160,14 +175,20 @@ impl Filter {
         self.latest = (self.latest + HISTORY - 1) % HISTORY;
         let spectrum = &mut self.history[self.latest];
         self.fft.forward(&self.played, spectrum);
+        self.powers[self.latest] = spectrum.powers();
+    }
+
+    /// Where in the history is what a piece sees.
+    fn seen(&self, piece: usize) -> usize {
+        (self.latest + SPACING * piece) % HISTORY
     }
 
     fn subtract(&mut self, mic: &[f32; HOP]) {
-        let mut sum = [Complex::ZERO; BINS];
+        let mut sum = Spectrum::ZERO;
         for (piece, way) in self.way.iter().enumerate() {
-            let far = &self.history[(self.latest + SPACING * piece) % HISTORY];
-            for ((sum, &far), &way) in sum.iter_mut().zip(far).zip(way) {
-                *sum += far * way;
+            let far = &self.history[self.seen(piece)];
+            for v in 0..QUADS {
+                sum.set_quad(v, sum.quad(v) + far.quad(v) * way.quad(v));
             }
         }
         let mut frame = [0.0; N];
@@ -194,7 +215,7 @@ impl Filter {
     fn error_spectrum(&mut self) -> Spectrum {
         let mut frame = [0.0; N];
         frame[N - HOP..].copy_from_slice(&self.error);
-        let mut error = [Complex::ZERO; BINS];
+        let mut error = Spectrum::ZERO;
         self.fft.forward(&frame, &mut error);
         error
     }
@@ -204,59 +225,61 @@ impl Filter {
     fn judge(&mut self, error: &Spectrum) {
         self.left.fill(0.0);
         for (piece, unsure) in self.unsure.iter().enumerate() {
-            let far = &self.history[(self.latest + SPACING * piece) % HISTORY];
-            for ((left, far), unsure) in self.left.iter_mut().zip(far).zip(unsure) {
-                *left += far.power() * unsure;
+            let far = &self.powers[self.seen(piece)];
+            for v in 0..QUADS {
+                let left = quad(far, v).mul_add(quad(unsure, v), quad(&self.left, v));
+                set_quad(&mut self.left, v, left);
             }
         }
-        for (near, error) in self.near.iter_mut().zip(error) {
-            *near += (error.power() - *near) * (1.0 - NEAR_KEPT);
+        for (near, error) in self.near.iter_mut().zip(error.powers()) {
+            *near += (error - *near) * (1.0 - NEAR_KEPT);
         }
     }
 
     fn learn(&mut self, error: &Spectrum) {
-        let mut rate = [0.0; BINS];
+        let mut rate = ZEROS;
         for ((rate, near), left) in rate.iter_mut().zip(&self.near).zip(&self.left) {
             *rate = 1.0 / (KNOWN * left + near + TINY);
         }
-        let (mut step, mut frame) = ([Complex::ZERO; BINS], [0.0; N]);
         for piece in 0..PARTITIONS {
-            let far = &self.history[(self.latest + SPACING * piece) % HISTORY];
-            let unsure = &mut self.unsure[piece];
-            for k in 0..BINS {
-                let gain = unsure[k] * rate[k];
-                step[k] = far[k].conj() * error[k].scale(gain);
-                unsure[k] *= KEPT * (1.0 - KNOWN * gain * far[k].power()).max(0.0);
-            }
-            // A piece is no longer than it is: what lies behind it is another's.
-            self.fft.inverse(&step, &mut frame);
-            frame[LENGTH..].fill(0.0);
-            self.fft.forward(&frame, &mut step);
-            let bins = self.way[piece].iter_mut().zip(&step).zip(unsure);
-            for ((way, &step), unsure) in bins {
-                *way += step;
-                *unsure = (*unsure + (1.0 - KEPT) * way.power()).min(UNSURE_MAX);
+            let seen = self.seen(piece);
+            let (far, power) = (&self.history[seen], &self.powers[seen]);
+            let (way, unsure) = (&mut self.way[piece], &mut self.unsure[piece]);
+            for v in 0..QUADS {
+                let doubt = quad(unsure, v);
+                let gain = doubt * quad(&rate, v);
+                let learnt = way.quad(v) + far.quad(v).conj_mul(error.quad(v)).scale(gain);
+                way.set_quad(v, learnt);
+                let known = ALL - ALL_KNOWN * gain * quad(power, v);
+                let kept = ALL_KEPT * doubt * known.fast_max(f32x4::ZERO);
+                let doubt = ALL_LOST.mul_add(learnt.power(), kept);
+                set_quad(unsure, v, doubt.fast_min(ALL_UNSURE_MAX));
             }
         }
-        let oldest = &self.history[(self.latest + HISTORY - 1) % HISTORY];
+        self.constrained = (self.constrained + 1) % PARTITIONS;
+        self.constrain(self.constrained);
+        let oldest = &self.powers[(self.latest + HISTORY - 1) % HISTORY];
         self.late.follow(&self.way, oldest, &mut self.left);
+    }
+
+    /// A piece is no longer than it is: what lies behind it is another's.
+    fn constrain(&mut self, piece: usize) {
+        let mut frame = [0.0; N];
+        self.fft.inverse(&self.way[piece], &mut frame);
+        frame[LENGTH..].fill(0.0);
+        self.fft.forward(&frame, &mut self.way[piece]);
     }
 
     /// Less is known of the bins `from..to` than was thought: of the echo,
     /// `share` is still heard.
     pub fn doubt(&mut self, from: usize, to: usize, share: f32) {
         for (way, unsure) in self.way.iter().zip(&mut *self.unsure) {
-            let sum: f32 = way[from..to].iter().map(|bin| bin.power()).sum();
+            let sum: f32 = (from..to).map(|k| way.power(k)).sum();
             let more = sum / (to - from) as f32 * share;
             for unsure in &mut unsure[from..to] {
                 *unsure = (*unsure + more).min(UNSURE_MAX);
             }
         }
-    }
-
-    /// How loud each piece of the way is; the first is the soonest.
-    pub fn profile(&self) -> [f32; PARTITIONS] {
-        std::array::from_fn(|piece| power(&self.way[piece]))
     }
 }
 
@@ -267,7 +290,7 @@ impl Default for Filter {
 }
 
 fn power(way: &Spectrum) -> f32 {
-    way[DECAY_BINS].iter().map(|bin| bin.power()).sum()
+    DECAY_BINS.map(|k| way.power(k)).sum()
 }
 
 /// Large arrays are made where they stay: a thread's stack may be small.
@@ -284,7 +307,7 @@ struct Late {
     /// What is left of the echo's power after a piece's length.
     decay: f32,
     /// The power of the late echo, of the even hops and the odd ones.
-    power: [[f32; BINS]; SPACING],
+    power: [Bins; SPACING],
     hop: usize,
 }
 
@@ -292,16 +315,16 @@ impl Late {
     fn new() -> Self {
         Self {
             decay: 0.5,
-            power: [[0.0; BINS]; SPACING],
+            power: [ZEROS; SPACING],
             hop: 0,
         }
     }
 
     fn clear(&mut self) {
-        self.power = [[0.0; BINS]; SPACING];
+        self.power = [ZEROS; SPACING];
     }
 
-    fn follow(&mut self, way: &[Spectrum; PARTITIONS], oldest: &Spectrum, left: &mut [f32; BINS]) {
+    fn follow(&mut self, way: &[Spectrum; PARTITIONS], oldest: &Bins, left: &mut Bins) {
         self.hop += 1;
         if self.hop.is_multiple_of(DECAY_EVERY) {
             self.decay += 0.1 * (decay(way) - self.decay);
@@ -313,9 +336,9 @@ impl Late {
             let around = k.saturating_sub(2)..(k + 3).min(BINS);
             let bins = around.len() as f32;
             let end: f32 = around
-                .map(|k| last[k].power() + self.decay * before[k].power())
+                .map(|k| last.power(k) + self.decay * before.power(k))
                 .sum();
-            power[k] = end / (2.0 * bins) * oldest[k].power() + late;
+            power[k] = end / (2.0 * bins) * oldest[k] + late;
             left[k] += LATE * late;
         }
     }

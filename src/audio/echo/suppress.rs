@@ -28,8 +28,10 @@
 
 use std::f32::consts::{PI, TAU};
 
+use wide::f32x4;
+
 use super::HOP;
-use super::fft::{BINS, Complex, Fft, N, Spectrum};
+use super::fft::{BINS, Bins, Fft, N, QUADS, Spectrum, ZEROS, quad, set_quad};
 use super::filter::Filter;
 use crate::audio::resample::dot;
 
@@ -52,6 +54,10 @@ const TINY: f32 = 1.0;
 /// How much of a bin's present loudness counts for how much of it is voice; the
 /// rest is what it was a hop ago (Y. Ephraim and D. Malah, 1984).
 const NEW: f32 = 0.1;
+/// Of each of four bins.
+const ALL_NEW: f32x4 = f32x4::new([NEW; 4]);
+const ALL_OLD: f32x4 = f32x4::new([1.0 - NEW; 4]);
+const ALL_TINY: f32x4 = f32x4::new([TINY; 4]);
 /// By how much more the echo is turned down when nobody is near: 9 dB.
 const ALONE: f32 = 8.0;
 /// What the error is of what explains it, when nobody is near, and when
@@ -66,12 +72,14 @@ const VOICE: std::ops::Range<usize> = 8..110;
 pub struct Suppressor {
     fft: Fft,
     window: Box<[f32; WINDOW]>,
+    /// Its root: two of them overlapped keep a power level.
+    root: Box<[f32; WINDOW]>,
     error: [f32; WINDOW],
     estimate: [f32; WINDOW],
     noise: Noise,
     leak: Leak,
     /// The visitor's power a hop ago.
-    voice: [f32; BINS],
+    voice: Bins,
     /// The error over what explains it.
     surplus: f32,
     shaper: Shaper,
@@ -87,11 +95,12 @@ impl Suppressor {
         Self {
             fft: Fft::new(),
             window: Box::new(std::array::from_fn(hann)),
+            root: Box::new(std::array::from_fn(|n| hann(n).sqrt())),
             error: [0.0; WINDOW],
             estimate: [0.0; WINDOW],
             noise: Noise::new(),
             leak: Leak::new(),
-            voice: [0.0; BINS],
+            voice: ZEROS,
             surplus: 1.0,
             shaper: Shaper::new(),
             comfort: Comfort::new(),
@@ -125,7 +134,7 @@ impl Suppressor {
         let more = self.alone(&error, &left);
         left.iter_mut().for_each(|left| *left *= more);
         let gains = self.gains(&error, &left);
-        self.comfort.make(&mut self.fft, &self.window, |k| {
+        self.comfort.make(&mut self.fft, &self.root, |k| {
             let wanted = self.noise_left * self.noise_left - gains[k] * gains[k];
             wanted.max(0.0) * self.noise.power[k]
         });
@@ -134,11 +143,17 @@ impl Suppressor {
         self.comfort.mix(out);
     }
 
+    /// Whether nobody spoke over echo and noise in the last hop.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.surplus < (NOBODY + SOMEBODY) / 2.0
+    }
+
     fn spectrum(
         &mut self,
         which: impl Fn(&mut Self) -> &mut [f32; WINDOW],
         new: &[f32; HOP],
-    ) -> [f32; BINS] {
+    ) -> Bins {
         let kept = which(self);
         kept.copy_within(HOP.., 0);
         kept[WINDOW - HOP..].copy_from_slice(new);
@@ -147,14 +162,14 @@ impl Suppressor {
         for (sample, window) in frame.iter_mut().zip(&*self.window) {
             *sample *= window;
         }
-        let mut spectrum = [Complex::ZERO; BINS];
+        let mut spectrum = Spectrum::ZERO;
         self.fft.forward(&frame, &mut spectrum);
-        spectrum.map(Complex::power)
+        spectrum.powers()
     }
 
     /// By how much more the echo is to be turned down, since nobody speaks over
     /// it.
-    fn alone(&mut self, error: &[f32; BINS], left: &[f32; BINS]) -> f32 {
+    fn alone(&mut self, error: &Bins, left: &Bins) -> f32 {
         let bins = VOICE.map(|k| (error[k] / (left[k] + self.noise.power[k] + TINY)).min(30.0));
         let surplus = bins.sum::<f32>() / VOICE.len() as f32;
         self.surplus += 0.3 * (surplus - self.surplus);
@@ -162,18 +177,19 @@ impl Suppressor {
         ALONE.powf(1.0 - near)
     }
 
-    fn gains(&mut self, error: &[f32; BINS], left: &[f32; BINS]) -> [f32; BINS] {
-        let mut raw = [0.0; BINS];
-        for k in 0..BINS {
-            let noise = self.noise.power[k];
-            let other = left[k] + noise + TINY;
-            let now = (error[k] / other - 1.0).max(0.0);
-            let voice = (1.0 - NEW) * self.voice[k] / other + NEW * now;
+    fn gains(&mut self, error: &Bins, left: &Bins) -> Bins {
+        let noise_left = f32x4::splat(self.noise_left);
+        let mut raw = ZEROS;
+        for v in 0..QUADS {
+            let (error, noise) = (quad(error, v), quad(&self.noise.power, v));
+            let other = f32x4::ONE / (quad(left, v) + noise + ALL_TINY);
+            let now = (error * other - f32x4::ONE).fast_max(f32x4::ZERO);
+            let voice = ALL_OLD * quad(&self.voice, v) * other + ALL_NEW * now;
             // Of the noise something stays, of the echo nothing.
-            let least = self.noise_left * (noise + TINY) / other;
-            let gain = (voice / (1.0 + voice)).max(least);
-            self.voice[k] = gain * gain * error[k];
-            raw[k] = gain;
+            let least = noise_left * (noise + ALL_TINY) * other;
+            let gain = (voice / (f32x4::ONE + voice)).fast_max(least);
+            set_quad(&mut self.voice, v, gain * gain * error);
+            set_quad(&mut raw, v, gain);
         }
         let around = |k: usize| {
             let (below, above) = (raw[k.saturating_sub(1)], raw[(k + 1).min(BINS - 1)]);
@@ -192,9 +208,9 @@ fn hann(n: usize) -> f32 {
 /// estimation with low complexity and low tracking delay", IEEE TASLP 20, 2012).
 #[derive(Debug)]
 struct Noise {
-    power: [f32; BINS],
+    power: Bins,
     /// How likely it was lately that somebody speaks.
-    speech: [f32; BINS],
+    speech: Bins,
     hops: usize,
 }
 
@@ -206,13 +222,13 @@ const FIRST: usize = 20;
 impl Noise {
     fn new() -> Self {
         Self {
-            power: [0.0; BINS],
-            speech: [0.0; BINS],
+            power: ZEROS,
+            speech: ZEROS,
             hops: 0,
         }
     }
 
-    fn follow(&mut self, error: &[f32; BINS], left: &[f32; BINS]) {
+    fn follow(&mut self, error: &Bins, left: &Bins) {
         self.hops = (self.hops + 1).min(FIRST + 1);
         for k in 0..BINS {
             let noise = self.power[k].max(TINY);
@@ -296,16 +312,10 @@ impl Leak {
         }
     }
 
-    fn follow(
-        &mut self,
-        error: &[f32; BINS],
-        estimate: &[f32; BINS],
-        noise: &[f32; BINS],
-        left: &[f32; BINS],
-    ) {
+    fn follow(&mut self, error: &Bins, estimate: &Bins, noise: &Bins, left: &Bins) {
         let mut heard = false;
         for (band, edges) in self.bands.iter_mut().zip(EDGES.windows(2)) {
-            let sum = |power: &[f32; BINS]| power[edges[0]..edges[1]].iter().sum::<f32>();
+            let sum = |power: &Bins| power[edges[0]..edges[1]].iter().sum::<f32>();
             let noise = sum(noise);
             let settle = |level: &mut f32, now: f32| *level += (now - *level) * (1.0 - STEADY);
             settle(&mut band.error, (sum(error) - 2.0 * noise).max(0.0));
@@ -342,7 +352,7 @@ impl Leak {
         }
     }
 
-    fn add(&self, estimate: &[f32; BINS], left: &mut [f32; BINS]) {
+    fn add(&self, estimate: &Bins, left: &mut Bins) {
         for (band, edges) in self.bands.iter().zip(EDGES.windows(2)) {
             for k in edges[0]..edges[1] {
                 left[k] += LEAST * band.share * estimate[k];
@@ -378,14 +388,11 @@ impl Shaper {
         self.line.fill(0.0);
     }
 
-    fn process(
-        &mut self,
-        fft: &mut Fft,
-        gains: &[f32; BINS],
-        sound: &[f32; HOP],
-        out: &mut [f32; HOP],
-    ) {
-        let spectrum: Spectrum = gains.map(|re| Complex { re, im: 0.0 });
+    fn process(&mut self, fft: &mut Fft, gains: &Bins, sound: &[f32; HOP], out: &mut [f32; HOP]) {
+        let spectrum = Spectrum {
+            re: *gains,
+            ..Spectrum::ZERO
+        };
         let mut response = [0.0; N];
         fft.inverse(&spectrum, &mut response);
         // The response is even: it is as good forwards as backwards.
@@ -402,6 +409,9 @@ impl Shaper {
         self.taps = taps;
     }
 }
+
+/// Makes of a whole number one whose mean square is a half: the root of 1.5.
+const SPREAD: f32 = 1.224_744_9 / (1u32 << 31) as f32;
 
 /// Noise in place of what was taken out with the echo.
 #[derive(Debug)]
@@ -425,22 +435,28 @@ impl Comfort {
 
     /// Makes a frame of which bin `k` has the power that `wanted` says.
     fn make(&mut self, fft: &mut Fft, window: &[f32; WINDOW], wanted: impl Fn(usize) -> f32) {
-        let mut spectrum = [Complex::ZERO; BINS];
-        for (k, bin) in spectrum.iter_mut().enumerate().skip(1).take(BINS - 2) {
-            self.seed = self
-                .seed
-                .wrapping_mul(1_664_525)
-                .wrapping_add(1_013_904_223);
-            let (sin, cos) = (TAU * (self.seed >> 8) as f32 / (1 << 24) as f32).sin_cos();
-            *bin = Complex { re: cos, im: sin }.scale((wanted(k) / SEEN).sqrt());
+        let mut spectrum = Spectrum::ZERO;
+        for k in 1..BINS - 1 {
+            let level = (wanted(k) / SEEN).sqrt();
+            spectrum.re[k] = level * self.random();
+            spectrum.im[k] = level * self.random();
         }
         let mut frame = [0.0; N];
         fft.inverse(&spectrum, &mut frame);
         self.ahead.copy_within(HOP.., 0);
         self.ahead[WINDOW - HOP..].fill(0.0);
         for ((ahead, sample), window) in self.ahead.iter_mut().zip(&frame).zip(window) {
-            *ahead += sample * window.sqrt();
+            *ahead += sample * window;
         }
+    }
+
+    /// Evenly distributed, its mean square a half.
+    fn random(&mut self) -> f32 {
+        self.seed = self
+            .seed
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        SPREAD * (self.seed as i32) as f32
     }
 
     fn mix(&self, out: &mut [f32; HOP]) {
