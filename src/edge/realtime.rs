@@ -31,6 +31,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// SCHED_FIFO priority of the audio thread: above the kernel's own interrupt
@@ -273,15 +274,19 @@ impl Wake {
         let watched = self.watched.get_or_init(|| {
             // SAFETY: the `AsyncFd` holds the file, which keeps one descriptor
             // and closes it only when it is dropped.
-            unsafe { AsyncFd::register(Arc::clone(&self.event)) }
+            //
+            // It can always be written to: to be told of that is a wake-up more.
+            unsafe { AsyncFd::register_with_interest(Arc::clone(&self.event), Interest::READABLE) }
                 .expect("the runtime can watch an eventfd")
         });
         loop {
             let mut ready = watched.readable().await.expect("the runtime is running");
-            if (&*self.event).read(&mut [0; 8]).is_ok() {
+            let woken = (&*self.event).read(&mut [0; 8]).is_ok();
+            // One read empties it, and what is written from now on is told anew.
+            ready.clear_ready();
+            if woken {
                 return;
             }
-            ready.clear_ready();
         }
     }
 }
