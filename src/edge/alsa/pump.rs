@@ -1,7 +1,7 @@
 //! The loop of the audio thread.
 //!
 //! ```text
-//!  ┌─▶ collect reopened PCMs ─▶ poll ─▶ microphone ─▶ speaker ─▶ wake ─┐
+//!  ┌─▶ collect reopened PCMs ─▶ poll ─▶ speaker ─▶ microphone ─▶ wake ─┐
 //!  └───────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -14,8 +14,10 @@
 //!    └───────────────────── found ───────────────────┘
 //! ```
 //!
-//! Always true: a round ends within [`ROUND`]; a side moves at most one buffer
-//! per round. This thread goes before all others, so it sleeps whatever
+//! Always true: a round ends within [`ROUND`]; in it, the speaker is served
+//! first, with at most one buffer, then the microphone with at most one period:
+//! its periods cost far more, and the speaker must not run dry while several of
+//! them have come in. This thread goes before all others, so it sleeps whatever
 //! happens: a card that claims to be ready without end is held to 10/9 of its
 //! rate, and an engine slower than the card is interrupted every [`BREATHLESS`].
 //!
@@ -120,7 +122,7 @@ pub(super) fn run(
             stats.count_overload();
         }
         let mut packets = 0;
-        for (side, polled) in sides.iter_mut().zip(&polled) {
+        for (side, polled) in sides.iter_mut().zip(&polled).rev() {
             packets += side.serve(now, polled, &mut sound, &mut ahead);
         }
         if packets > 0 {
@@ -245,7 +247,11 @@ impl Side {
         pcm.acknowledge(polled)?;
         let fit = *pcm.fit();
         let (available, delay) = pcm.available()?;
-        let periods = available.min(fit.buffer) / fit.period;
+        let most = match self.direction {
+            Direction::Microphone => fit.period,
+            Direction::Speaker => fit.buffer,
+        };
+        let periods = available.min(most) / fit.period;
         if periods == 0 {
             self.due = now + REST;
             return self.check_stall(now);
