@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use callbox::audio::FULL_SCALE;
 use callbox::audio::echo::{Config, DELAY, Echo, HOP};
-use rooms::{Call, HALL, LIFT, STAIRS, Scene, Trouble};
+use rooms::{Call, HALL, LIFT, STAIRS, Scene, Trouble, convolve};
 
 const CALL: Call = Call {
     seconds: 36,
@@ -88,4 +88,39 @@ fn two_ends_that_echo_do_not_howl() {
     assert!(goes_round(&off) > 30_000.0, "it would howl");
     let loudest = goes_round(&Config::default());
     assert!(loudest < 300.0, "{loudest}");
+}
+
+/// After how much of the callee's speech, in hops, the speaker is taken for one
+/// that the microphone does not hear; `level` is that of its echo, in dB.
+fn unheard_after(noise: f32, level: Option<f32>) -> Option<usize> {
+    let mut far = rooms::callee(12);
+    let begins = far.iter().position(|s| s.abs() > 300.0).unwrap_or(0);
+    far.drain(..begins);
+    let mut heard = convolve(&far, &LIFT.response());
+    let factor = level.map_or(0.0, |db| 10f32.powf(db / 20.0));
+    let factor = factor * rooms::active(&far) / rooms::active(&heard);
+    let mut hiss = rooms::noise(3, FULL_SCALE * 10f32.powf(noise / 20.0));
+    heard.iter_mut().for_each(|s| *s = factor * *s + hiss());
+    let mut echo = Echo::new(&Config::default());
+    far.chunks(HOP)
+        .zip(heard.chunks_mut(HOP))
+        .position(|(played, heard)| {
+            echo.far(played);
+            echo.near(heard);
+            echo.watch().is_some_and(|watch| watch.is_unheard())
+        })
+}
+
+#[test]
+fn a_speaker_that_is_not_heard_is_noticed_where_it_can_be() {
+    for noise in [-70.0, -66.0] {
+        let hops = unheard_after(noise, None);
+        assert!(
+            hops.is_some_and(|hops| hops < 300),
+            "{noise} dBFS: {hops:?}"
+        );
+        assert_eq!(unheard_after(noise, Some(-25.0)), None, "{noise} dBFS");
+    }
+    // What would be heard is below the noise.
+    assert_eq!(unheard_after(-45.0, None), None);
 }

@@ -9,7 +9,7 @@
 //!  capture(&mic)          commands (whoever comes first)        render(&mut speaker)
 //!     │                        │                                     ▲
 //!     ▼                        ▼                                     │
-//!  mono, gain ─ 16 kHz ─ echo.near ─ gate ─ prompts ─ encode ─▶ uplink
+//!  mono ─ 16 kHz ─ gain ─ echo.near ─ level ─ gate ─ prompts ─ encode ─▶ uplink
 //!                            ▲                                       │
 //!  downlink ─▶ decode ─▶ playout ─ gate ─ tones ─ volume ─ echo.far ─ card rate
 //!                └────▶ digits ─▶ events
@@ -30,9 +30,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agc::Agc;
 use super::codec::{Decoder, Encoder};
 use super::dtmf::Detector;
 use super::echo::Echo;
+use super::highpass::HighPass;
 use super::level::{Life, Meter};
 use super::playout::Playout;
 use super::prompt::{Cue, FarPrompt};
@@ -289,6 +291,8 @@ struct Mic {
     channel: MicChannel,
     per_bus: usize,
     gain: Gain,
+    high_pass: HighPass,
+    agc: Option<Agc>,
     /// Whether the callee hears the visitor.
     joined: bool,
     gate: Fade,
@@ -313,6 +317,8 @@ impl Mic {
             channel: config.mic_channel,
             per_bus,
             gain: Gain::new(config.mic_gain_db.clamp(-40.0, 40.0)),
+            high_pass: HighPass::default(),
+            agc: config.automatic_level.then(Agc::new),
             joined: true,
             gate: Fade::open(),
             prompts: Player::new(config.tones, config.prompts.clone()),
@@ -333,6 +339,9 @@ impl Mic {
         self.prompts.reset();
         self.filled = 0;
         self.encoder.reset(Encoding::default());
+        if let Some(agc) = &mut self.agc {
+            agc.restart();
+        }
         if let Some(resampler) = &mut self.to_bus {
             resampler.clear();
         }
@@ -344,7 +353,7 @@ impl Mic {
             let mut mono = [0.0; INPUT_MAX];
             let mono = &mut mono[..card.len() / self.channels];
             self.mix(card, mono);
-            self.watch(mono);
+            self.watch(mono, echo);
             if let Some(stream) = stream.filter(|stream| stream.mode.sends_sound()) {
                 sent += self.send(mono, stream, echo);
             } else {
@@ -365,16 +374,22 @@ impl Mic {
         }
     }
 
-    fn watch(&mut self, mono: &[f32]) {
+    fn watch(&mut self, mono: &[f32], echo: &Echo) {
         self.stats.captured.add(mono.len());
         let Some(window) = self.meter.take(mono) else {
             return;
         };
         self.stats.mic.set(window.level);
         match window.life {
-            Some(Life::Alive) | None => {}
-            Some(Life::Silent) => self.stats.mic_silent.add(1),
-            Some(Life::Stuck) => self.stats.mic_stuck.add(1),
+            Life::Alive => {}
+            Life::Silent => self.stats.mic_silent.add(1),
+            Life::Stuck => self.stats.mic_stuck.add(1),
+            Life::Clipped => self.stats.mic_clipped.add(1),
+        }
+        if let Some(watch) = echo.watch() {
+            self.stats.set_echo_loss(watch.loss_db());
+            let unheard = watch.is_unheard();
+            self.stats.speaker_unheard.add(usize::from(unheard));
         }
     }
 
@@ -396,7 +411,11 @@ impl Mic {
         };
         let bus = &mut bus[..length];
         self.gain.apply(bus);
-        echo.near(bus);
+        self.high_pass.apply(bus);
+        let near = echo.near(bus);
+        if let Some(agc) = &mut self.agc {
+            agc.apply(bus, near);
+        }
         self.gate.apply(bus, if self.joined { 1.0 } else { 0.0 });
         self.prompts.mix(bus);
         let mut sent = 0;

@@ -1,20 +1,20 @@
 //! How loud a signal is, and whether a microphone is alive at all.
 //!
 //! [`Meter::take`] gets every sample and closes a window each quarter of a
-//! second, so that a picture of the levels shows words. Every fourth one judges
-//! the whole second: a microphone that gave one and the same value for so long
-//! is not a quiet room: the codec is muted, a wire is off, or the chip has hung.
+//! second, so that a picture of the levels shows words. Each judges the second
+//! that ends with it: a microphone that gave one and the same value for so long
+//! is not a quiet room: the codec is muted, a wire is off, or the chip has hung;
+//! one that hit full scale all the time is too loud, or broken.
 //!
 //! Units: samples on the scale of the card; levels in dBFS, where 0 is full
 //! scale, so that a sine at full scale has an rms of -3.
 //!
 //! Real time: bounded work, no allocation.
 
-use super::FULL_SCALE;
+use wide::f32x8;
 
-/// Samples that are looked at side by side, so that a processor with vectors
-/// can use them.
-const LANES: usize = 8;
+use super::FULL_SCALE;
+use super::resample::LANES;
 
 /// The level that stands for silence, in dBFS.
 pub const SILENCE_DBFS: f32 = -120.0;
@@ -51,12 +51,11 @@ fn dbfs(amplitude: f32) -> f32 {
 pub struct Window {
     /// How loud it was.
     pub level: Level,
-    /// Whether the signal moved in the second that ends with it; `None` in the
-    /// middle of one.
-    pub life: Option<Life>,
+    /// Whether the signal was one in the second that ends with it.
+    pub life: Life,
 }
 
-/// Whether a signal moves.
+/// Whether a signal moves as sound does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// It does, be it by the noise of the room.
@@ -65,10 +64,17 @@ pub enum Life {
     Silent,
     /// Nothing but one value that is not zero.
     Stuck,
+    /// More than [`CLIPPED`] of it was at full scale.
+    Clipped,
 }
 
 /// Windows of a second.
-const WINDOWS: u32 = 4;
+const WINDOWS: usize = 4;
+/// The share of samples at full scale from which on a signal is distorted so
+/// much that words are lost: loud voices reach it here and there.
+pub const CLIPPED: f32 = 0.02;
+/// What is as loud as a sample can be, but for a bit.
+const FULL: f32 = FULL_SCALE - 2.0;
 
 /// Measures a signal in windows of a quarter of a second.
 #[derive(Debug)]
@@ -78,25 +84,39 @@ pub struct Meter {
     sum: f64,
     low: [f32; LANES],
     high: [f32; LANES],
-    /// The windows of this second so far, and their lowest and highest sample.
-    windows: u32,
+    full: [f32; LANES],
+    /// The latest windows, newest first; those that were not yet are alive.
+    latest: [Found; WINDOWS],
+}
+
+/// What is left of a window to judge a second by.
+#[derive(Debug, Clone, Copy)]
+struct Found {
     lowest: f32,
     highest: f32,
+    /// The share at full scale.
+    full: f32,
 }
+
+/// A signal that moves.
+const ALIVE: Found = Found {
+    lowest: -1.0,
+    highest: 1.0,
+    full: 0.0,
+};
 
 impl Meter {
     /// A meter for a signal of `rate` samples per second.
     #[must_use]
     pub fn new(rate: u32) -> Self {
         Self {
-            window: (rate / WINDOWS) as usize,
+            window: rate as usize / WINDOWS,
             taken: 0,
             sum: 0.0,
             low: [f32::INFINITY; LANES],
             high: [f32::NEG_INFINITY; LANES],
-            windows: 0,
-            lowest: f32::INFINITY,
-            highest: f32::NEG_INFINITY,
+            full: [0.0; LANES],
+            latest: [ALIVE; WINDOWS],
         }
     }
 
@@ -104,18 +124,24 @@ impl Meter {
     /// is left over from a long period counts towards that same window.
     pub fn take(&mut self, samples: &[f32]) -> Option<Window> {
         let (runs, rest) = samples.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for run in runs {
-            for lane in 0..LANES {
-                sums[lane] += run[lane] * run[lane];
-                self.low[lane] = self.low[lane].min(run[lane]);
-                self.high[lane] = self.high[lane].max(run[lane]);
-            }
+        let mut sums = f32x8::ZERO;
+        let (mut low, mut high) = (f32x8::new(self.low), f32x8::new(self.high));
+        let mut full = f32x8::new(self.full);
+        for &run in runs {
+            let run = f32x8::new(run);
+            sums = run.mul_add(run, sums);
+            low = low.fast_min(run);
+            high = high.fast_max(run);
+            full += run.abs().simd_ge(f32x8::splat(FULL)) & f32x8::ONE;
         }
+        let mut sums = sums.to_array();
+        (self.low, self.high) = (low.to_array(), high.to_array());
+        self.full = full.to_array();
         for &sample in rest {
             sums[0] += sample * sample;
             self.low[0] = self.low[0].min(sample);
             self.high[0] = self.high[0].max(sample);
+            self.full[0] += f32::from(u8::from(sample.abs() >= FULL));
         }
         self.sum += f64::from(sums.iter().sum::<f32>());
         self.taken += samples.len();
@@ -129,25 +155,33 @@ impl Meter {
             peak: high.max(-low) / FULL_SCALE,
             rms: (self.sum / self.taken as f64).sqrt() as f32 / FULL_SCALE,
         };
+        self.latest.rotate_right(1);
+        self.latest[0] = Found {
+            lowest: low,
+            highest: high,
+            full: self.full.iter().sum::<f32>() / self.taken as f32,
+        };
         (self.taken, self.sum) = (0, 0.0);
         self.low.fill(f32::INFINITY);
         self.high.fill(f32::NEG_INFINITY);
-        self.lowest = self.lowest.min(low);
-        self.highest = self.highest.max(high);
-        self.windows += 1;
-        let life = (self.windows == WINDOWS).then(|| self.judge());
+        self.full.fill(0.0);
+        let life = self.judge();
         Window { level, life }
     }
 
-    fn judge(&mut self) -> Life {
-        let life = match self.lowest == self.highest {
-            false => Life::Alive,
-            true if self.lowest == 0.0 => Life::Silent,
+    fn judge(&self) -> Life {
+        let windows = self.latest.iter();
+        let lowest = windows.clone().fold(f32::INFINITY, |l, w| l.min(w.lowest));
+        let highest = windows
+            .clone()
+            .fold(f32::NEG_INFINITY, |h, w| h.max(w.highest));
+        let full = windows.map(|window| window.full).sum::<f32>() / WINDOWS as f32;
+        match lowest == highest {
+            true if lowest == 0.0 => Life::Silent,
             true => Life::Stuck,
-        };
-        self.windows = 0;
-        (self.lowest, self.highest) = (f32::INFINITY, f32::NEG_INFINITY);
-        life
+            false if full > CLIPPED => Life::Clipped,
+            false => Life::Alive,
+        }
     }
 }
 
@@ -162,7 +196,11 @@ mod tests {
         let windows = samples.chunks(1).filter_map(|sample| meter.take(sample));
         let windows: Vec<Window> = windows.collect();
         assert_eq!(windows.len(), 4);
-        assert!(windows[..3].iter().all(|window| window.life.is_none()));
+        assert!(
+            windows[..3]
+                .iter()
+                .all(|w| w.life != Life::Silent && w.life != Life::Stuck)
+        );
         windows[3]
     }
 
@@ -172,17 +210,30 @@ mod tests {
         let window = second(sine);
         assert!(window.level.peak_dbfs().abs() < 0.01, "{window:?}");
         assert!((window.level.rms_dbfs() + 3.01).abs() < 0.01, "{window:?}");
-        assert_eq!(window.life, Some(Life::Alive));
+    }
+
+    #[test]
+    fn a_sine_far_over_full_scale_is_clipped_and_a_loud_one_is_not() {
+        let sine = |loud: f32| {
+            move |n: usize| {
+                let sample = loud * FULL_SCALE * (n as f32 * std::f32::consts::TAU / 40.0).sin();
+                sample.clamp(-FULL_SCALE, FULL_SCALE - 1.0)
+            }
+        };
+        assert_eq!(second(sine(0.99)).life, Life::Alive);
+        assert_eq!(second(sine(1.2)).life, Life::Clipped);
+        let square = |n| if n / 20 % 2 == 0 { 32_767.0 } else { -32_768.0 };
+        assert_eq!(second(square).life, Life::Clipped);
     }
 
     #[test]
     fn a_dead_microphone_is_told_from_a_quiet_one() {
-        assert_eq!(second(|_| 0.0).life, Some(Life::Silent));
-        assert_eq!(second(|_| -3.0).life, Some(Life::Stuck));
-        assert_eq!(second(|n| (n % 2) as f32).life, Some(Life::Alive));
+        assert_eq!(second(|_| 0.0).life, Life::Silent);
+        assert_eq!(second(|_| -3.0).life, Life::Stuck);
+        assert_eq!(second(|n| (n % 2) as f32).life, Life::Alive);
         assert_eq!(second(|_| 0.0).level.rms_dbfs(), SILENCE_DBFS);
         // One click in a second is a microphone that lives.
         let click = |n| if n == 5000 { 1.0 } else { 0.0 };
-        assert_eq!(second(click).life, Some(Life::Alive));
+        assert_eq!(second(click).life, Life::Alive);
     }
 }

@@ -1,7 +1,7 @@
 //! Samples in, samples out: everything between two sound cards and a line.
 //!
 //! ```text
-//!  microphone ─▶ mix, gain ─▶ 16 kHz ─▶ echo control ─▶ prompts ─▶ encode ─▶ uplink
+//!  microphone ─▶ mix, gain ─▶ 16 kHz ─▶ echo, noise ─▶ level ─▶ prompts ─▶ encode ─▶ uplink
 //!                                            ▲
 //!                                            │ what is played
 //!                                            │
@@ -25,7 +25,9 @@
 //! | [`conceal`] | fills in for a packet that is not there |
 //! | [`noise`] | the room behind the far end's voice |
 //! | [`drift`] | makes two clocks one, without a step |
-//! | [`echo`] | keeps the speaker out of the microphone |
+//! | [`highpass`] | keeps offsets and rumble out of it |
+//! | [`echo`] | keeps the speaker out of the microphone, and noise |
+//! | [`agc`] | brings every voice to the same level |
 //! | [`tone`] | what the device itself says |
 //! | [`prompt`] | the installer's recordings in its place |
 //! | [`dtmf`] | the keys the callee presses |
@@ -40,6 +42,7 @@
 //! Real time: whatever is called `new` allocates; nothing else does, and
 //! nothing locks or calls the system.
 
+pub mod agc;
 pub mod arrivals;
 pub mod codec;
 pub mod conceal;
@@ -47,6 +50,7 @@ pub mod drift;
 pub mod dtmf;
 pub mod echo;
 pub mod engine;
+pub mod highpass;
 pub mod level;
 pub mod noise;
 pub mod playout;
@@ -72,7 +76,7 @@ pub const BUS_CHUNK: usize = BUS_RATE as usize / 100;
 pub const FULL_SCALE: f32 = 32_768.0;
 
 /// Settings of the engine.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// What is added to the microphone, in dB. Default 0. Range -40 to 40;
     /// values outside count as the nearest end. Far below, the callee hears
@@ -88,12 +92,30 @@ pub struct Config {
     pub speaker_volume_db: f32,
     /// What is done about echo and noise. Default: both are taken out.
     pub echo: echo::Config,
+    /// Whether every visitor's voice is brought to the same level. Default
+    /// true; false for a microphone that does it.
+    pub automatic_level: bool,
     /// Which country's tones the visitor knows. Default Europe's.
     pub tones: tone::Style,
     /// Recordings that are played in place of tones. Default none.
     pub prompts: prompt::Prompts,
     /// How long packets may be waited for.
     pub playout: playout::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mic_gain_db: 0.0,
+            mic_channel: MicChannel::default(),
+            speaker_volume_db: 0.0,
+            echo: echo::Config::default(),
+            automatic_level: true,
+            tones: tone::Style::default(),
+            prompts: prompt::Prompts::default(),
+            playout: playout::Config::default(),
+        }
+    }
 }
 
 /// The channel of a stereo microphone that is used; a mono one has only one.

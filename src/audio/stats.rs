@@ -21,6 +21,9 @@ use super::level::Level;
 /// Bins of the histogram of playout delays: 1 ms each, the last is "or more".
 pub const DELAY_BINS: usize = 256;
 
+/// Stands for an echo loss that is not known.
+const UNKNOWN: i32 = i32::MIN;
+
 /// A figure that only grows.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
@@ -76,12 +79,16 @@ pub struct Stats {
     pub(super) stretched: Count,
     pub(super) mic_silent: Count,
     pub(super) mic_stuck: Count,
+    pub(super) mic_clipped: Count,
+    pub(super) speaker_unheard: Count,
     pub(super) mic: LevelCell,
     pub(super) speaker: LevelCell,
     delay: AtomicU32,
     target: AtomicU32,
     delays: [AtomicU32; DELAY_BINS],
     drift: AtomicI32,
+    /// In hundredths of a dB.
+    echo_loss: AtomicI32,
 }
 
 impl Default for Stats {
@@ -104,12 +111,15 @@ impl Default for Stats {
             stretched: Count::default(),
             mic_silent: Count::default(),
             mic_stuck: Count::default(),
+            mic_clipped: Count::default(),
+            speaker_unheard: Count::default(),
             mic: LevelCell::default(),
             speaker: LevelCell::default(),
             delay: AtomicU32::new(0),
             target: AtomicU32::new(0),
             delays: [const { AtomicU32::new(0) }; DELAY_BINS],
             drift: AtomicI32::new(0),
+            echo_loss: AtomicI32::new(UNKNOWN),
         }
     }
 }
@@ -137,12 +147,18 @@ impl Stats {
             stretched_ms: ms(&self.stretched),
             mic_silent: self.mic_silent.read(),
             mic_stuck: self.mic_stuck.read(),
+            mic_clipped: self.mic_clipped.read(),
+            speaker_unheard: self.speaker_unheard.read(),
             mic: self.mic.read(),
             speaker: self.speaker.read(),
             delay_ms: self.delay.load(Relaxed) as f32 * 1000.0 / BUS_RATE as f32,
             target_ms: self.target.load(Relaxed) as f32 * 1000.0 / BUS_RATE as f32,
             delays: Delays(std::array::from_fn(|ms| self.delays[ms].load(Relaxed))),
             drift_ppm: self.drift.load(Relaxed) as f32 / 100.0,
+            echo_loss_db: match self.echo_loss.load(Relaxed) {
+                UNKNOWN => None,
+                loss => Some(loss as f32 / 100.0),
+            },
         }
     }
 
@@ -156,6 +172,11 @@ impl Stats {
 
     pub(super) fn set_target(&self, samples: u32) {
         self.target.store(samples, Relaxed);
+    }
+
+    pub(super) fn set_echo_loss(&self, db: Option<f32>) {
+        let loss = db.map_or(UNKNOWN, |db| (db * 100.0) as i32);
+        self.echo_loss.store(loss, Relaxed);
     }
 
     pub(super) fn set_drift(&self, ppm: f32) {
@@ -199,10 +220,17 @@ pub struct Snapshot {
     /// Time won and lost by playing faster and slower: a little all the time, or
     /// by a pitch period that is left out or played twice.
     pub stretched_ms: u64,
-    /// Seconds in which the microphone gave nothing but zeros.
+    /// Quarters of a second at whose end the microphone had given nothing but
+    /// zeros for a second.
     pub mic_silent: u64,
-    /// Seconds in which the microphone gave nothing but one value, not zero.
+    /// The same for nothing but one value, not zero.
     pub mic_stuck: u64,
+    /// The same for a sound of which more than
+    /// [`CLIPPED`](super::level::CLIPPED) was at full scale.
+    pub mic_clipped: u64,
+    /// Quarters of a second in which it was known that the microphone had heard
+    /// nothing of what the speaker played.
+    pub speaker_unheard: u64,
     /// The microphone as the card gave it, in the last quarter of a second.
     pub mic: Level,
     /// The speaker, in the last quarter of a second.
@@ -216,11 +244,14 @@ pub struct Snapshot {
     /// The far end's clock against the speaker's, in parts per million;
     /// positive when the far end is the faster one. Settles in some minutes.
     pub drift_ppm: f32,
+    /// By how much quieter than the microphone heard it the callee was sent back
+    /// to himself, of late; `None` before he has spoken for a second.
+    pub echo_loss_db: Option<f32>,
 }
 
 impl Snapshot {
-    /// What was counted since `earlier`; levels, present delay, target and
-    /// drift stay those of now.
+    /// What was counted since `earlier`; levels, present delay, target,
+    /// drift and echo loss stay those of now.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut delays = self.delays.clone();
@@ -245,6 +276,8 @@ impl Snapshot {
             stretched_ms: self.stretched_ms - earlier.stretched_ms,
             mic_silent: self.mic_silent - earlier.mic_silent,
             mic_stuck: self.mic_stuck - earlier.mic_stuck,
+            mic_clipped: self.mic_clipped - earlier.mic_clipped,
+            speaker_unheard: self.speaker_unheard - earlier.speaker_unheard,
             delays,
             ..self.clone()
         }

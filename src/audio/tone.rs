@@ -23,6 +23,7 @@
 //! | `Offline` | 950, 1400, 1800 Hz 330 ms each | same | E.180 special information tone |
 //! | `Limited` | 425 Hz 500/500 ms, 4 times | 480+620 Hz | E.180 busy tone |
 //! | `Warning` | 1400 Hz 150 ms, twice | same | E.182 warning tone |
+//! | `Trouble` | 425 Hz 80/80 ms, 3 times | 440 Hz | own |
 //! | `Ended` | 660, 440 Hz 120 ms each | same | own |
 //! | `Chime` | 659 Hz 500 ms, 523 Hz 700 ms, every 3 s | same | own: a door bell |
 //! | `Opened` | 523, 659, 784 Hz 90 ms each | same | own |
@@ -72,6 +73,8 @@ pub enum Tone {
     Limited,
     /// The maximum time is near. Mixed over the speech.
     Warning,
+    /// The sound of the call is bad. Mixed over the speech.
+    Trouble,
     /// The call ended as it should.
     Ended,
     /// Somebody calls the station, until it answers.
@@ -82,7 +85,7 @@ pub enum Tone {
 
 impl Tone {
     /// All that sound.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Pressed,
         Self::Dialing,
         Self::Ringing,
@@ -93,6 +96,7 @@ impl Tone {
         Self::Offline,
         Self::Limited,
         Self::Warning,
+        Self::Trouble,
         Self::Ended,
         Self::Chime,
         Self::Opened,
@@ -113,6 +117,7 @@ impl Tone {
             Self::Offline => "offline",
             Self::Limited => "limited",
             Self::Warning => "warning",
+            Self::Trouble => "trouble",
             Self::Ended => "ended",
             Self::Chime => "chime",
             Self::Opened => "opened",
@@ -224,6 +229,14 @@ fn tone_pattern(tone: Tone, style: Style) -> Pattern {
         (Tone::Warning, _) => Pattern {
             mixed: true,
             ..Pattern::repeated(&[(&[1400.0], 150), (&[], 100)], 2)
+        },
+        (Tone::Trouble, Europe) => Pattern {
+            mixed: true,
+            ..Pattern::repeated(&[(&[425.0], 80), (&[], 80)], 3)
+        },
+        (Tone::Trouble, NorthAmerica) => Pattern {
+            mixed: true,
+            ..Pattern::repeated(&[(&[440.0], 80), (&[], 80)], 3)
         },
         (Tone::Ended, _) => Pattern::once(&[(&[660.0], 120), (&[440.0], 120)]),
         (Tone::Chime, _) => Pattern::repeated(&[(&[659.0], 500), (&[523.0], 700), (&[], 1800)], 0),

@@ -365,6 +365,8 @@ pub struct Sound {
     pub echo_cancelling: bool,
     /// The noise of the place is turned down.
     pub noise_suppression: bool,
+    /// Every visitor's voice is brought to the same level.
+    pub automatic_level: bool,
     /// Decibels of one press of a volume button.
     #[serde(deserialize_with = "within::<1, 10, _>")]
     pub volume_step_db: u32,
@@ -473,6 +475,7 @@ impl Default for Sound {
             tones: Style::default(),
             echo_cancelling: true,
             noise_suppression: true,
+            automatic_level: true,
             volume_step_db: 3,
             volume_steps: 4,
             l16_byte_order: ByteOrder::Big,

@@ -418,6 +418,7 @@ impl File {
             mic_channel: self.sound.microphone_channel.unwrap_or_default(),
             tones: self.sound.tones,
             echo,
+            automatic_level: self.sound.automatic_level,
             ..audio::Config::default()
         }
     }

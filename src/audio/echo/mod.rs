@@ -17,9 +17,10 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`reference`] | keeps what was played until its echo comes |
+//! | [`mod@reference`] | keeps what was played until its echo comes |
 //! | [`filter`] | learns the way of the echo, and takes it out |
 //! | [`suppress`] | turns down what is left of it, and the noise |
+//! | [`watch`] | measures what became of it |
 //! | [`fft`] | spectra |
 //!
 //! What is known of room and noise outlives a call: the next one begins with
@@ -31,11 +32,14 @@ pub mod fft;
 pub mod filter;
 pub mod reference;
 pub mod suppress;
+pub mod watch;
 
 use super::BUS_CHUNK;
+use super::resample::dot;
 use filter::Filter;
 use reference::Reference;
 use suppress::Suppressor;
+use watch::{Hop, Watch};
 
 /// Samples that are worked on in one go: 10 ms.
 pub const HOP: usize = BUS_CHUNK;
@@ -108,11 +112,21 @@ impl Echo {
         }
     }
 
-    /// Takes the echo out of what the microphone brought.
-    pub fn near(&mut self, mic: &mut [f32]) {
-        if let Some(worker) = &mut self.0 {
-            worker.near(mic);
-        }
+    /// Takes the echo out of what the microphone brought. Whether the visitor may
+    /// be in what is left, for all that is known.
+    pub fn near(&mut self, mic: &mut [f32]) -> bool {
+        let Some(worker) = &mut self.0 else {
+            return true;
+        };
+        worker.near(mic);
+        !worker.suppressor.is_alone()
+    }
+
+    /// What was measured of the echo; `None` when it is not taken out.
+    #[must_use]
+    pub fn watch(&self) -> Option<&Watch> {
+        let worker = self.0.as_deref().filter(|worker| worker.cancel);
+        worker.map(|worker| &worker.watch)
     }
 }
 
@@ -122,6 +136,7 @@ struct Worker {
     reference: Reference,
     filter: Filter,
     suppressor: Suppressor,
+    watch: Watch,
     /// The last samples before emphasis, and after it was undone.
     last_played: f32,
     last_heard: f32,
@@ -141,6 +156,7 @@ impl Worker {
             reference: Reference::new(),
             filter: Filter::new(),
             suppressor: Suppressor::new(config.suppress_noise),
+            watch: Watch::default(),
             last_played: 0.0,
             last_heard: 0.0,
             last_sent: 0.0,
@@ -154,6 +170,7 @@ impl Worker {
     fn interrupt(&mut self) {
         self.filter.interrupt();
         self.suppressor.interrupt();
+        self.watch = Watch::default();
         (self.last_played, self.last_heard, self.last_sent) = (0.0, 0.0, 0.0);
         self.come = 0;
         self.gone = 2 * HOP;
@@ -185,8 +202,8 @@ impl Worker {
     fn work(&mut self) {
         let mut heard = self.coming;
         emphasize(&mut heard, &mut self.last_heard);
+        let mut played = [0.0; HOP];
         if self.cancel {
-            let mut played = [0.0; HOP];
             if !self.reference.read(&mut played) {
                 self.filter.interrupt();
             }
@@ -195,14 +212,22 @@ impl Worker {
         } else {
             self.filter.pass(&heard);
         }
-        self.going.copy_within(self.gone.., self.gone - HOP);
-        self.gone -= HOP;
         let mut sent = [0.0; HOP];
         self.suppressor.process(&mut self.filter, &mut sent);
+        self.watch.follow(Hop {
+            played: dot(&played, &played),
+            heard: dot(&heard, &heard),
+            estimate: dot(&self.filter.estimate, &self.filter.estimate),
+            common: dot(&heard, &self.filter.estimate),
+            sent: dot(&sent, &sent),
+            alone: self.suppressor.is_alone(),
+        });
         for sample in &mut sent {
             self.last_sent = *sample + EMPHASIS * self.last_sent;
             *sample = self.last_sent;
         }
+        self.going.copy_within(self.gone.., self.gone - HOP);
+        self.gone -= HOP;
         self.going[HOP..].copy_from_slice(&sent);
     }
 }

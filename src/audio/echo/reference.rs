@@ -2,8 +2,8 @@
 //!
 //! The card's thread tells how much of what was written had not been played
 //! when the microphone took a sample, so it is known which sample of the two
-//! belong together, whatever lies in buffers. What is read comes [`EARLY`]
-//! before its echo can. Two cards have two clocks: the reader goes as fast as
+//! belong together, whatever lies in buffers. What is read comes 4 ms before
+//! its echo can. Two cards have two clocks: the reader goes as fast as
 //! the microphone's.
 //!
 //! ```text
