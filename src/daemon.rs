@@ -19,6 +19,7 @@
 //! bounded; what happens when one is full is said where it is made.
 
 mod attempts;
+mod faults;
 mod health;
 mod inbound;
 mod media;

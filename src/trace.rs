@@ -153,6 +153,8 @@ counters! {
     LateStreams = "late_streams",
     /// Sound only one way for three seconds.
     OneWayAudio = "one_way_audio",
+    /// Times a microphone was too loud to be understood.
+    BadSound = "bad_sound",
     /// Records that had to wait for the store.
     RecordsWaited = "records_waited",
     /// Records given up: the disk took none, and memory was full.

@@ -23,6 +23,8 @@ use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
 
+use super::faults::Fault;
+
 /// The drift of a shorter stream is not known: see `audio::Snapshot`.
 const DRIFT_SETTLES: Duration = Duration::from_secs(60);
 
@@ -61,8 +63,8 @@ struct Attempt {
     lines: u16,
     /// Packets that were too old to be sent.
     stale: u32,
-    /// For three seconds nothing of the visitor went out.
-    unheard: bool,
+    /// What was wrong with the sound, each once.
+    faults: Vec<Fault>,
 }
 
 /// See the [module page](self).
@@ -106,7 +108,7 @@ impl Attempts {
             streams: 0,
             lines: 0,
             stale: 0,
-            unheard: false,
+            faults: Vec::new(),
         });
         self.0.len() - 1
     }
@@ -202,10 +204,12 @@ impl Attempts {
         Some((n, at, attempt.row.token.clone()))
     }
 
-    /// The visitor was not heard in this attempt's call.
-    pub(super) fn unheard(&mut self, id: AttemptId) {
-        if let Some(attempt) = self.find(id) {
-            attempt.unheard = true;
+    /// The sound of this attempt's call is bad.
+    pub(super) fn fault(&mut self, id: AttemptId, fault: Fault) {
+        if let Some(attempt) = self.find(id)
+            && !attempt.faults.contains(&fault)
+        {
+            attempt.faults.push(fault);
         }
     }
 
@@ -258,8 +262,12 @@ impl Attempts {
         write_plan(&mut attempt.row, record);
         write_times(&mut attempt.row, record, now);
         write_outcome(&mut attempt.row, record);
-        if attempt.unheard {
+        if attempt.faults.iter().any(|fault| fault.is_one_way()) {
             attempt.row.one_way = Some(true);
+        }
+        if !attempt.faults.is_empty() {
+            let words: Vec<_> = attempt.faults.iter().map(|fault| fault.words()).collect();
+            attempt.row.bad_sound = Some(words.join(", "));
         }
         attempt.write_sound(record, stats, card);
         attempt.row.clone()
@@ -295,6 +303,7 @@ impl Attempt {
         row.skipped_ms = Some(small(sound.skipped_ms));
         row.drops = Some(small(sound.late + sound.uplink_refused).saturating_add(self.stale));
         row.xruns = Some(small(xruns(card) - xruns_before));
+        row.echo_loss_db = sound.echo_loss_db.map(f64::from);
         let settled = record
             .streamed
             .is_some_and(|at| record.pressed.elapsed() > at + DRIFT_SETTLES);

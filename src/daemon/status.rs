@@ -65,7 +65,8 @@ impl Daemon {
             "counters": self.counters(),
         });
         // The callee hears nothing of a microphone that gives only one value.
-        page["microphone"]["silent_s"] = json!(sound.mic_silent + sound.mic_stuck);
+        page["microphone"]["silent_s"] = json!((sound.mic_silent + sound.mic_stuck) / 4);
+        page["microphone"]["echo_loss_db"] = json!(sound.echo_loss_db);
         if let Some(tunnel) = self.tunnel_page() {
             page["tunnel"] = tunnel;
         }

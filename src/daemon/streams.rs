@@ -3,22 +3,21 @@
 
 use crate::audio::engine::Command;
 use crate::audio::prompt::FarPrompt;
+use crate::audio::tone::Tone;
 use crate::call::{Input, OpenedBy, Source};
 use crate::edge::ingress::{Accepted, Event as Door, RouteOf, Upgraded};
 use crate::edge::socket::{self as stream, End, Flow, What};
 use crate::edge::store::Party;
-use crate::panel::{Show, Trouble};
+use crate::panel::Show;
 use crate::trace::Counter;
 use crate::units::{AttemptId, CallId, Mode, SocketId};
 use crate::wire::handshake::Context;
 use crate::wire::media::Transcript;
 use crate::wire::rest::{ApiError, Call};
 
+use super::faults::{Fault, Watch};
 use super::inbound::NotIn;
 use super::{Daemon, face_of, service};
-
-/// Seconds without the visitor's sound after which it is a fault.
-const UNHEARD_AFTER: u32 = 3;
 
 /// A stream let in that the call has not yet decided about.
 #[derive(Debug)]
@@ -33,8 +32,7 @@ pub(super) struct Live {
     pub(super) socket: SocketId,
     pub(super) attempt: AttemptId,
     mode: Mode,
-    /// Seconds for which nothing of the visitor has gone out on it.
-    unheard_s: u32,
+    watch: Watch,
     /// Seconds for which nothing has come in on it.
     pub(super) silent_s: u32,
 }
@@ -257,27 +255,30 @@ impl Daemon {
         if !live.mode.sends_sound() {
             return;
         }
-        let was_unheard = live.unheard_s >= UNHEARD_AFTER;
-        let unheard = flow.sent == 0 || !microphone;
-        live.unheard_s = if unheard { live.unheard_s + 1 } else { 0 };
         let attempt = live.attempt;
-        if live.unheard_s == UNHEARD_AFTER {
-            tracing::error!(
-                microphone,
-                sent = flow.sent,
-                "the callee does not hear the visitor"
-            );
-            self.event("call", "the callee does not hear the visitor");
-            self.trace.count(Counter::OneWayAudio);
-            self.attempts.unheard(attempt);
-            self.media.show(Show::Trouble(match microphone {
-                true => Trouble::Other,
-                false => Trouble::Sound,
-            }));
-        } else if was_unheard && !unheard {
-            tracing::info!("the callee hears the visitor again");
-            self.media.show(face_of(self.shown, self.shown).0);
+        let sound = self.stats.snapshot();
+        match live.watch.look(&sound, flow.sent > 0, microphone) {
+            Some(Some(fault)) => self.on_fault(attempt, fault),
+            Some(None) => {
+                tracing::info!("the sound is well again");
+                self.event("call", "the sound is well again");
+                self.media.show(face_of(self.shown, self.shown).0);
+            }
+            None => {}
         }
+    }
+
+    fn on_fault(&mut self, attempt: AttemptId, fault: Fault) {
+        let words = fault.words();
+        tracing::error!("the sound of the call is bad: {words}");
+        self.event("call", format!("bad sound: {words}"));
+        self.trace.count(match fault.is_one_way() {
+            true => Counter::OneWayAudio,
+            false => Counter::BadSound,
+        });
+        self.attempts.fault(attempt, fault);
+        self.media.show(Show::Trouble(fault.trouble()));
+        self.engine.push(Command::Tone(Tone::Trouble));
     }
 }
 
@@ -319,7 +320,7 @@ impl Daemon {
                 socket,
                 attempt,
                 mode,
-                unheard_s: 0,
+                watch: Watch::new(&self.stats.snapshot()),
                 silent_s: 0,
             });
         } else {

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!  speech ──speak──▶ ┌──────────────┐ ─capture─▶ engine
-//!                    │ one thread,  │
+//!                    │ one thread,  │     ▲ echo
 //!  heard  ◀───────── │ period clock │ ◀─render── engine
 //!                    └──────────────┘
 //! ```
+//!
+//! Speaker and microphone are in one room: what is played is heard again
+//! [`ECHO_AFTER`] periods later, 18 dB softer, and the microphone hisses in its
+//! last bits. It can be [broken](Remote::breaks).
 //!
 //! It paces the engine as a real card does: a period of the microphone and one
 //! of the speaker at each tick of a clock of its own, which may run fast or
@@ -39,6 +43,22 @@ use crate::audio::engine::Format;
 /// Periods that a real card would hold.
 pub const BUFFER: u32 = 3;
 
+/// Periods after which what is played is heard by the microphone.
+pub const ECHO_AFTER: usize = 2;
+/// Which part of it is.
+const ECHO: i16 = 8;
+
+/// How a microphone fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// It gives this value and no other.
+    Stuck(i16),
+    /// It gives a square wave at full scale.
+    Square,
+    /// It hears the visitor and not the speaker.
+    Deaf,
+}
+
 /// How the card is made.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -48,7 +68,8 @@ pub struct Config {
     pub speaker: Format,
     /// Length of a period. Default 10 ms.
     pub period: Duration,
-    /// What the visitor says after [`Remote::speak`]; silence around it.
+    /// What the visitor says after [`Remote::speak`]; a hiss of the last bits
+    /// around it.
     pub speech: Vec<i16>,
     /// How much of the speaker's sound is kept, from the start. Default 60 s;
     /// more is played and not kept.
@@ -80,6 +101,8 @@ struct Shared {
     spoken: AtomicUsize,
     speech: Vec<i16>,
     skew_ppm: AtomicI32,
+    /// [`Broken`], as [`broken`] reads it.
+    broken: AtomicI32,
     heard: Box<[AtomicI16]>,
     /// Samples of `heard` that are there.
     kept: AtomicUsize,
@@ -102,12 +125,35 @@ impl Remote {
         self.0.skew_ppm.store(ppm, Relaxed);
     }
 
+    /// The microphone fails like this from the next period on, or works again.
+    pub fn breaks(&self, how: Option<Broken>) {
+        let code = match how {
+            None => WORKS,
+            Some(Broken::Square) => WORKS + 1,
+            Some(Broken::Deaf) => WORKS + 2,
+            Some(Broken::Stuck(value)) => i32::from(value),
+        };
+        self.0.broken.store(code, Relaxed);
+    }
+
     /// What the speaker has played so far, up to what is kept.
     #[must_use]
     pub fn heard(&self) -> Vec<i16> {
         let kept = self.0.kept.load(Acquire);
         let samples = self.0.heard[..kept].iter();
         samples.map(|sample| sample.load(Relaxed)).collect()
+    }
+}
+
+/// Codes of what is no value of a microphone's.
+const WORKS: i32 = i32::MIN;
+
+fn broken(code: i32) -> Option<Broken> {
+    match i16::try_from(code) {
+        Ok(value) => Some(Broken::Stuck(value)),
+        Err(_) if code == WORKS + 1 => Some(Broken::Square),
+        Err(_) if code == WORKS + 2 => Some(Broken::Deaf),
+        Err(_) => None,
     }
 }
 
@@ -121,6 +167,7 @@ pub fn start(config: Config, sound: impl Sound, wake: Arc<Wake>) -> io::Result<(
         spoken: AtomicUsize::new(config.speech.len()),
         speech: config.speech,
         skew_ppm: AtomicI32::new(0),
+        broken: AtomicI32::new(WORKS),
         heard: std::iter::repeat_with(AtomicI16::default)
             .take(keep)
             .collect(),
@@ -137,6 +184,8 @@ pub fn start(config: Config, sound: impl Sound, wake: Arc<Wake>) -> io::Result<(
         period: config.period,
         microphone: vec![0; samples(config.microphone, config.period)],
         speaker: vec![0; samples(config.speaker, config.period)],
+        played: std::array::from_fn(|_| vec![0; samples(config.speaker, config.period)]),
+        seed: 1,
     };
     let stop = Arc::clone(&stopping);
     let thread = thread::Builder::new()
@@ -171,6 +220,10 @@ struct Card<S> {
     period: Duration,
     microphone: Vec<i16>,
     speaker: Vec<i16>,
+    /// What was played, the latest first.
+    played: [Vec<i16>; ECHO_AFTER],
+    /// Of the hiss.
+    seed: u32,
 }
 
 impl<S: Sound> Card<S> {
@@ -211,11 +264,15 @@ impl<S: Sound> Card<S> {
     /// Moves one period each way.
     fn turn(&mut self) {
         self.speak();
+        self.hear();
+        self.sound.unplayed(self.period * ECHO_AFTER as u32);
         if self.sound.capture(&self.microphone) > 0 {
             self.wake.notify();
         }
         self.stats.microphone.count_period();
         self.sound.render(&mut self.speaker);
+        self.played.rotate_right(1);
+        self.played[0].copy_from_slice(&self.speaker);
         self.keep();
         self.stats.speaker.count_period();
     }
@@ -233,6 +290,28 @@ impl<S: Sound> Card<S> {
         _ = shared
             .spoken
             .compare_exchange(from, from + spoken, Release, Relaxed);
+    }
+
+    /// Adds what else a microphone hears: the speaker, and itself.
+    fn hear(&mut self) {
+        let how = broken(self.shared.broken.load(Relaxed));
+        let echo = &self.played[ECHO_AFTER - 1];
+        let length = self.microphone.len();
+        for (n, sample) in self.microphone.iter_mut().enumerate() {
+            self.seed = self
+                .seed
+                .wrapping_mul(1_664_525)
+                .wrapping_add(1_013_904_223);
+            let hiss = (self.seed >> 30) as i16 - 2;
+            let heard = echo[n * echo.len() / length] / ECHO;
+            *sample = match how {
+                None => sample.saturating_add(heard).saturating_add(hiss),
+                Some(Broken::Deaf) => sample.saturating_add(hiss),
+                Some(Broken::Stuck(value)) => value,
+                Some(Broken::Square) if n < length / 2 => i16::MAX,
+                Some(Broken::Square) => i16::MIN,
+            };
+        }
     }
 
     fn keep(&self) {

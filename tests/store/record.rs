@@ -80,6 +80,7 @@ fn full_row() -> Row {
         drift_ppm: Some(-37.5),
         echo_loss_db: Some(46.25),
         one_way: Some(false),
+        bad_sound: Some("the microphone is too loud".into()),
         reconnects: Some(2),
         closed: Some(true),
         reconciled: Some(Reconciled::Done),

@@ -11,6 +11,7 @@ mod doors;
 mod encodings;
 #[path = "../far_end/mod.rs"]
 mod far_end;
+mod faults;
 mod inbound;
 mod kit;
 mod lists;

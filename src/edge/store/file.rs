@@ -31,7 +31,11 @@ const APPLICATION_ID: u32 = 0x6362_6f78;
 
 /// What makes the tables, a step per format. Steps that were released never
 /// change; a new format is a new step.
-const MIGRATIONS: &[&str] = &[include_str!("format_1.sql"), include_str!("format_2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("format_1.sql"),
+    include_str!("format_2.sql"),
+    include_str!("format_3.sql"),
+];
 
 /// Bytes of a database page, SQLite's default and the usual block of a card.
 const PAGE: u64 = 4096;

@@ -197,6 +197,8 @@ columns! {
     echo_loss_db: f64,
     /// Sound went only one way for three seconds.
     one_way: bool,
+    /// What was wrong with the sound, in words.
+    bad_sound: String,
     /// Times a new socket took over.
     reconnects: u32,
     /// The attempt is over: nothing is left to hang up.
