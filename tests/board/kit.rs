@@ -42,11 +42,11 @@ pub(crate) const IN_PROGRESS: &str = "GPIO23";
 pub(crate) const LISTEN: &str = "GPIO24";
 pub(crate) const RELAY: &str = "GPIO5";
 /// The visitor's side of the card, and how sound lies there.
-const CARD: &str = "-D hw:CARD=Loopback,DEV=1,SUBDEV=0 -q -t raw -f S16_LE -r 48000 -c 1";
+const CARD: &str = "hw:CARD=Loopback,DEV=1,SUBDEV=0";
 /// What the guest's kernel says of the card's streams.
 const STREAMS: &str = "/proc/asound/Loopback";
 /// What a story starts in the guest, beside the program.
-const HELPERS: &str = "callbox line aplay arecord loopback outgoing";
+const HELPERS: &str = "callbox line room loopback outgoing";
 
 /// Waits until the streams in the guest that match are closed, for 30 s at most.
 const CLOSED: &str = "closed() { n=600; while grep -qs state: \"$@\"; do usleep 50000; \
@@ -359,10 +359,14 @@ impl<'b> Device<'b> {
         device
     }
 
-    /// Begins to record what the speaker plays.
+    /// Puts speaker and microphone into a room, in which an ear records what is
+    /// played.
     pub(crate) fn listen(&self) {
-        self.aside(&format!("chrt -f 40 arecord {CARD} @/ear.raw"));
-        self.running("pcm1c");
+        self.board.must("rm -f /run/mouth");
+        self.aside(&format!(
+            "chrt -f 40 /share/room {CARD} @/ear.raw /run/mouth >@/room"
+        ));
+        self.ear_began();
     }
 
     /// `callbox run`, as the service manager would start it.
@@ -502,31 +506,42 @@ impl<'b> Device<'b> {
     pub(crate) fn speak(&self, samples: &[i16]) -> f64 {
         let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
         fs::write(self.folder.join("mouth.raw"), bytes).unwrap();
-        self.aside(&format!("chrt -f 40 aplay {CARD} @/mouth.raw"));
-        self.running("pcm1p")
+        let before = self.times("mouth").len();
+        // A file is whole when it has its name.
+        self.board.must(&format!(
+            "cp {}/mouth.raw /run/words && mv /run/words /run/mouth",
+            self.guest
+        ));
+        self.time("mouth", before)
     }
 
     /// Waits until the visitor has said it all.
     pub(crate) fn spoken(&self) {
-        let status = format!("{STREAMS}/pcm1p/sub0/status");
-        self.board.must(&format!("{CLOSED} closed {status}"));
+        self.board.must(
+            "n=600; while [ -e /run/mouth ]; do usleep 50000; n=$((n-1)); [ $n -gt 0 ]; done",
+        );
     }
 
     /// When the ear heard its first sample, by the guest's monotonic clock.
     pub(crate) fn ear_began(&self) -> f64 {
-        self.running("pcm1c")
+        self.time("ear", 0)
     }
 
-    /// Waits until a stream of the visitor's side runs; since when.
-    fn running(&self, pcm: &str) -> f64 {
-        let status = format!("{STREAMS}/{pcm}/sub0/status");
-        let said = self.board.must(&format!(
-            "tries=0; until grep -q 'state: RUNNING' {status}; do usleep 5000; \
-             tries=$((tries + 1)); [ $tries -lt 2000 ] || exit 1; done; cat {status}"
-        ));
-        let line = said.lines().find(|line| line.starts_with("trigger_time"));
-        let time = line.and_then(|line| line.split_whitespace().nth(1));
-        time.expect("a time").parse().expect("seconds")
+    /// The `nth` time that the room tells of; waits for it.
+    fn time(&self, what: &str, nth: usize) -> f64 {
+        poll(
+            || self.times(what).get(nth).copied(),
+            || format!("the room says no {what}: {}", self.written("room")),
+        )
+    }
+
+    fn times(&self, what: &str) -> Vec<f64> {
+        let room = self.written("room");
+        let told = room
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let times = told.filter_map(|line| line.strip_prefix(what)?.trim().parse().ok());
+        times.collect()
     }
 
     /// What the speaker has played since the ear began, as the line has it.

@@ -5,9 +5,9 @@
 //! ```text
 //!  this process                                     the guest, aarch64
 //!  ┌────────────────────────────┐                  ┌──────────────────────────────┐
-//!  │ story ── agent's socket ───┼─ press, speak ──▶│ line, aplay ─▶ GPIO17, mouth │
+//!  │ story ── agent's socket ───┼─ press, speak ──▶│ line, room  ─▶ GPIO17, mouth │
 //!  │   ▲ ▲                      │                  │                 ▼            │
-//!  │   │ └── lamps, relay, ear ◀┼── shared folder ─┤ line, arecord ◀ callbox run  │
+//!  │   │ └── lamps, relay, ear ◀┼── shared folder ─┤ line, room ◀── callbox run   │
 //!  │   ▼                        │                  │                 ▲            │
 //!  │ simulator ◀─ TLS ──────────┼── REST ──────────┼─────────────────┤            │
 //!  │   └───────── wss ──────────┼── media ─────────┼─────────────────┘            │

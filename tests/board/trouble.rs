@@ -16,13 +16,13 @@ fn a_card_that_is_pulled_out_comes_back_in_the_call() {
     device.hears_after(0);
     board.must("card out");
     device.says("the microphone is away");
-    device.says("the callee does not hear the visitor");
+    device.says("the sound of the call is bad: the microphone is away");
     device.shows(Show::Trouble(Trouble::Sound));
     assert_eq!(far.call().status, Status::Answered);
     board.must("card in");
     device.says("is back");
-    device.says("the callee hears the visitor again");
     device.listen();
+    device.says("the sound is well again");
     device.hears_after(0);
     device.is_heard(&far, &call);
     let status = device.status();
