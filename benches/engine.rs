@@ -1,14 +1,18 @@
 //! Figures of the audio engine: `cargo bench --bench engine`.
 //!
-//! Processor time per second of audio, what each encoding costs in bytes, time and
-//! delay, what a block waits on lines of several kinds, and an hour with two
-//! clocks. The lines are seeded, so only the times
-//! differ from run to run.
+//! Processor time per second of audio, by stage and of the whole, with and without
+//! echo cancelling; what each encoding costs in bytes, time and delay, what a
+//! block waits on lines of several kinds, and an hour with two clocks. The lines
+//! are seeded, so only the times differ from run to run.
+//!
+//! `-- --stages` lists the stages; `-- --stage NAME SECONDS` does nothing but
+//! that much audio of one, for `tests/figures/instructions`.
 
 #[path = "../tests/audio_line/mod.rs"]
 mod audio_line;
 #[path = "../tests/audio_line/far.rs"]
 mod far;
+mod stages;
 #[path = "../tests/audio_line/writer.rs"]
 mod writer;
 
@@ -21,6 +25,7 @@ use callbox::audio::engine::{Command, Format};
 use callbox::audio::{BUS_BLOCK, Config, Snapshot, echo};
 use callbox::units::Encoding;
 use far::{Far, listen, packet};
+use stages::stages;
 use writer::{Writer, encodings};
 
 const CARD: Format = Format {
@@ -31,8 +36,16 @@ const CARD: Format = Format {
 const CARD_BUFFER_MS: u32 = 20;
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--stages", ..] => return stages().iter().for_each(|s| println!("{}", s.name)),
+        ["--stage", name, seconds, ..] => return one_stage(name, seconds),
+        _ => {}
+    }
     memory();
     processor();
+    each_stage();
     encodings_compared();
     complexities();
     delays();
@@ -121,6 +134,36 @@ fn call(card: Format, times: &mut Times) {
         while rig.uplink.pop().is_some() {}
         times.note(period, middle - start, end - middle);
     }
+}
+
+/// So much audio of one stage.
+fn one_stage(name: &str, seconds: &str) {
+    let seconds: u32 = seconds.parse().expect("a number of seconds");
+    let all = stages();
+    let stage = all.iter().find(|stage| stage.name == name);
+    let mut step = (stage.expect("a stage of --stages").begin)();
+    (0..seconds * 50).for_each(|_| step());
+}
+
+fn each_stage() {
+    println!(
+        "Each stage, us of processor per second of audio (best of 20); engine at 48 kHz, 1 ch:"
+    );
+    for stage in stages() {
+        let mut best = [Duration::MAX; 100];
+        for _ in 0..20 {
+            let mut step = (stage.begin)();
+            for best in &mut best {
+                let start = Instant::now();
+                step();
+                *best = start.elapsed().min(*best);
+            }
+        }
+        let seconds = best.len() as f64 / 50.0;
+        let micros = best.iter().sum::<Duration>().as_secs_f64() * 1e6 / seconds;
+        println!("  {:40} {micros:6.0}", stage.name);
+    }
+    println!();
 }
 
 /// Speech of sorts by bus sample: a pitch that moves, syllables, some breath.
