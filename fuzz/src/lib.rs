@@ -11,11 +11,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use callbox::audio::BUS_RATE;
 use callbox::audio::prompt::PROMPT_MAX;
 use callbox::config::profile::{self, Model};
 use callbox::config::{self, Machine, wifi};
 use callbox::edge::alsa::CardInfo;
-use callbox::edge::prompts;
+use callbox::edge::recording;
 use callbox::edge::store::{BLOB_MAX, COLUMNS_MAX, Column, EVENTS_MAX, NumberFilter, Timeline};
 use callbox::trace::Counter;
 use callbox::units::{ByteOrder, CallId, E164, Encoding, L16Rate, Mode};
@@ -460,9 +461,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, byte)
 }
 
-/// A recording of the installer.
+/// A recording of the installer, or one that `callbox audio play` is given.
 pub fn recording(bytes: &[u8]) {
-    match prompts::decode(bytes) {
+    match recording::decode(bytes, PROMPT_MAX / BUS_RATE as usize) {
         Ok(sound) => assert!((1..=PROMPT_MAX).contains(&sound.len())),
         Err(fault) => {
             let words = fault.to_string();

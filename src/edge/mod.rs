@@ -12,6 +12,7 @@ pub mod network;
 pub mod panel_inputs;
 pub mod prompts;
 pub mod realtime;
+pub mod recording;
 pub mod rest;
 pub mod round_trip;
 pub mod socket;
