@@ -18,12 +18,15 @@ mod writer;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use audio_line::{Rig, connect};
-use callbox::audio::Config;
 use callbox::audio::engine::{Command, Format};
+use callbox::audio::probe::{State, Take};
 use callbox::audio::prompt::{FarPrompt, Prompts};
+use callbox::audio::sweep::Sweep;
 use callbox::audio::tone::Tone;
+use callbox::audio::{BUS_RATE, Config};
 use callbox::units::{Encoding, Mode};
 use far::{Far, listen, packet};
 use writer::{Writer, encodings};
@@ -264,6 +267,35 @@ fn odd_periods_do_not_allocate() {
         }
     });
     assert_eq!(counted, (0, 0));
+}
+
+#[test]
+fn a_test_of_the_sound_does_not_allocate() {
+    let sweep = Sweep::new(BUS_RATE);
+    let take = Take::new(sweep.samples(), sweep.listen());
+    let config = Config {
+        probe: Some(Arc::clone(&take)),
+        ..Config::default()
+    };
+    for (rate, channels) in [(16_000, 1), (48_000, 2)] {
+        let card = Format { rate, channels };
+        let mut rig = Rig::new(&config, card, card);
+        let mut period = vec![0i16; rate as usize / 100 * usize::from(channels)];
+        for stopped in [false, true] {
+            let counted = allocations(|| {
+                take.begin();
+                while !matches!(take.state(), State::Over | State::Stopped) {
+                    rig.engine.capture(&period);
+                    rig.engine.render(&mut period);
+                    if stopped && take.kept() > 16_000 {
+                        take.stop();
+                    }
+                }
+            });
+            assert_eq!(counted, (0, 0), "{card:?}, {stopped}");
+            assert_eq!(take.state() == State::Stopped, stopped);
+        }
+    }
 }
 
 #[test]

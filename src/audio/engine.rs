@@ -37,6 +37,7 @@ use super::echo::Echo;
 use super::highpass::HighPass;
 use super::level::{Life, Meter};
 use super::playout::Playout;
+use super::probe::Probe;
 use super::prompt::{Cue, FarPrompt};
 use super::resample::{INPUT_MAX, Raiser, Resampler};
 use super::ring::{CommandRx, DownlinkRx, EventTx, Packet, UplinkTx};
@@ -133,7 +134,7 @@ impl Format {
     ///
     /// # Panics
     /// On a format the engine does not take: the card is opened with one it does.
-    fn per_bus(self) -> usize {
+    pub(super) fn per_bus(self) -> usize {
         assert!(matches!(self.channels, 1 | 2), "{self:?}");
         match self.rate {
             16_000 => 1,
@@ -153,6 +154,7 @@ pub struct Engine {
     echo: Echo,
     mic: Mic,
     speaker: Speaker,
+    probe: Option<Probe>,
 }
 
 /// What [`Command::Connect`] said.
@@ -182,6 +184,10 @@ impl Engine {
             echo: Echo::new(&config.echo),
             mic: Mic::new(config, mic, ports.uplink, Arc::clone(&stats)),
             speaker: Speaker::new(config, speaker, ports.downlink, stats),
+            probe: config
+                .probe
+                .clone()
+                .map(|take| Probe::new(take, config.mic_channel, mic, speaker)),
         }
     }
 
@@ -196,6 +202,9 @@ impl Engine {
     /// is to fetch: packets that went into the uplink, and events.
     pub fn capture(&mut self, mic: &[i16]) -> usize {
         self.obey();
+        if let Some(probe) = &mut self.probe {
+            probe.capture(mic);
+        }
         let sent = self.mic.capture(mic, self.stream, &mut self.echo);
         if let Some(stream) = self.stream
             && self.mic.prompts.take_over()
@@ -212,6 +221,9 @@ impl Engine {
         self.obey();
         self.speaker.receive(self.stream, &mut self.findings);
         self.speaker.render(speaker, &mut self.echo);
+        if let Some(probe) = &mut self.probe {
+            probe.render(speaker);
+        }
     }
 
     fn obey(&mut self) {
@@ -352,7 +364,7 @@ impl Mic {
         for card in mic.chunks(BUS_CHUNK * self.per_bus * self.channels) {
             let mut mono = [0.0; INPUT_MAX];
             let mono = &mut mono[..card.len() / self.channels];
-            self.mix(card, mono);
+            fold(card, self.channels, self.channel, mono);
             self.watch(mono, echo);
             if let Some(stream) = stream.filter(|stream| stream.mode.sends_sound()) {
                 sent += self.send(mono, stream, echo);
@@ -361,17 +373,6 @@ impl Mic {
             }
         }
         sent
-    }
-
-    fn mix(&self, card: &[i16], mono: &mut [f32]) {
-        let pairs = mono.iter_mut().zip(card.chunks_exact(self.channels));
-        match (self.channels, self.channel) {
-            (2, MicChannel::Both) => {
-                pairs.for_each(|(m, c)| *m = (f32::from(c[0]) + f32::from(c[1])) * 0.5);
-            }
-            (2, MicChannel::Right) => pairs.for_each(|(m, c)| *m = f32::from(c[1])),
-            _ => pairs.for_each(|(m, c)| *m = f32::from(c[0])),
-        }
     }
 
     fn watch(&mut self, mono: &[f32], echo: &Echo) {
@@ -444,6 +445,18 @@ impl Mic {
         self.stats.packets_out.add(1);
         self.stats.uplink_refused.add(usize::from(!taken));
         taken
+    }
+}
+
+/// Makes one channel of a microphone's.
+pub(super) fn fold(card: &[i16], channels: usize, channel: MicChannel, mono: &mut [f32]) {
+    let pairs = mono.iter_mut().zip(card.chunks_exact(channels));
+    match (channels, channel) {
+        (2, MicChannel::Both) => {
+            pairs.for_each(|(m, c)| *m = (f32::from(c[0]) + f32::from(c[1])) * 0.5);
+        }
+        (2, MicChannel::Right) => pairs.for_each(|(m, c)| *m = f32::from(c[1])),
+        _ => pairs.for_each(|(m, c)| *m = f32::from(c[0])),
     }
 }
 

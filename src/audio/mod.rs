@@ -33,6 +33,8 @@
 //! | [`dtmf`] | the keys the callee presses |
 //! | [`level`] | loudness, and microphones that are dead |
 //! | [`stats`] | figures any thread may read |
+//! | [`sweep`] | what lies between speaker and microphone, measured |
+//! | [`probe`] | plays and hears for such a measurement |
 //!
 //! Units: samples are `f32` on the scale of the card, ±32 768; *card rate* is
 //! 16 or 48 kHz; the *bus* is 16 kHz, where all else works: wide enough for the
@@ -54,13 +56,17 @@ pub mod highpass;
 pub mod level;
 pub mod noise;
 pub mod playout;
+pub mod probe;
 pub mod prompt;
 pub mod resample;
 pub mod ring;
 pub mod stats;
+pub mod sweep;
 pub mod tone;
 
 pub use stats::{Snapshot, Stats};
+
+use std::sync::Arc;
 
 use crate::units::BLOCK_MS;
 
@@ -101,6 +107,8 @@ pub struct Config {
     pub prompts: prompt::Prompts,
     /// How long packets may be waited for.
     pub playout: playout::Config,
+    /// What the device plays and hears when it tests itself. Default nothing.
+    pub probe: Option<Arc<probe::Take>>,
 }
 
 impl Default for Config {
@@ -114,6 +122,7 @@ impl Default for Config {
             tones: tone::Style::default(),
             prompts: prompt::Prompts::default(),
             playout: playout::Config::default(),
+            probe: None,
         }
     }
 }

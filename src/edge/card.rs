@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use super::realtime::Denied;
 use crate::audio::engine::Engine;
+use crate::audio::probe::Probe;
 
 /// Longest that [`Running::stop`] waits for the audio thread: several wake-ups.
 pub const STOP: Duration = Duration::from_secs(1);
@@ -62,6 +63,19 @@ impl Sound for Engine {
     }
 
     fn render(&mut self, speaker: &mut [i16]) {
+        Self::render(self, speaker);
+    }
+}
+
+/// A card that plays and hears what a test wants, and nothing else.
+impl Sound for Probe {
+    fn capture(&mut self, mic: &[i16]) -> usize {
+        Self::capture(self, mic);
+        0
+    }
+
+    fn render(&mut self, speaker: &mut [i16]) {
+        speaker.fill(0);
         Self::render(self, speaker);
     }
 }
@@ -191,7 +205,7 @@ impl SideStats {
         Duration::from_micros(self.delay_us.load(Relaxed))
     }
 
-    pub(super) fn set_present(&self, present: bool) {
+    pub(crate) fn set_present(&self, present: bool) {
         self.present.store(present, Relaxed);
     }
 
@@ -203,7 +217,7 @@ impl SideStats {
         self.substitutes.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_xrun(&self) {
+    pub(crate) fn count_xrun(&self) {
         self.xruns.fetch_add(1, Relaxed);
     }
 
