@@ -4,6 +4,7 @@
 //! the person at the terminal, which is printed behind `callbox:`. Exit codes:
 //! 0 done, 1 it failed, 2 the arguments were wrong.
 
+mod audio;
 mod board;
 pub mod calls;
 mod card;
@@ -75,6 +76,8 @@ enum Command {
     Service(service::Arguments),
     /// What is known of boards and sound cards, and which of them this is
     Board(board::Arguments),
+    /// The sound cards by themselves: list them, measure, test, record, play
+    Audio(audio::Arguments),
     /// Try everything the configuration names, and say what to mend
     Doctor(doctor::Arguments),
 }
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Card(arguments) => card::run(&arguments),
         Command::Service(arguments) => service::run(&arguments),
         Command::Board(arguments) => board::run(&arguments),
+        Command::Audio(arguments) => audio::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

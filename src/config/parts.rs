@@ -18,7 +18,7 @@ use crate::daemon::{
 };
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::zone::Zone;
-use crate::edge::{alsa, ingress, prompts, rest, store, tunnel};
+use crate::edge::{alsa, ingress, prompts, rest, sound_test, store, tunnel};
 use crate::panel::{CallsOn, LampRole};
 use crate::units::{ButtonId, Mode};
 use crate::wire::handshake::{SigningKey, Token};
@@ -326,6 +326,12 @@ impl File {
     pub fn store(&self) -> store::Config {
         let max_age = Duration::from_secs(u64::from(self.store.max_days) * 86_400);
         store::Config::bounded(&self.store.path, self.store.max_records, max_age)
+    }
+
+    /// Where the latest test of the sound is kept.
+    #[must_use]
+    pub fn sound_test_path(&self) -> PathBuf {
+        self.store.path.with_file_name(sound_test::FILE)
     }
 
     /// The sound cards.

@@ -16,6 +16,7 @@ pub mod recording;
 pub mod rest;
 pub mod round_trip;
 pub mod socket;
+pub mod sound_test;
 pub mod store;
 pub mod tunnel;
 pub mod virtual_card;

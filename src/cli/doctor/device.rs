@@ -12,6 +12,7 @@ use crate::edge::card::Direction;
 use crate::edge::control::group_id;
 use crate::edge::gpio::{self, Buttons, CONSUMER, LineListing, LineSpec, Listing};
 use crate::edge::realtime::{self, AUDIO_PRIORITY};
+use crate::edge::sound_test::{Found, Report};
 use crate::edge::store::{Query, ReadError, Reader};
 use crate::panel::Level as LineLevel;
 
@@ -137,7 +138,33 @@ pub(super) fn cards(patient: &mut Patient) -> Vec<Finding> {
     }
     let devices = alsa::list();
     found.extend(devices.iter().map(|d| Finding::ok(format!("here is {d}"))));
+    found.extend(tested(patient));
     found
+}
+
+/// What the latest test of the sound found; nothing is played here.
+fn tested(patient: &Patient) -> Vec<Finding> {
+    let Some(report) = Report::load(&patient.file.sound_test_path()) else {
+        return vec![Finding::skip(
+            "the sound was never tested: `callbox audio test` plays a sweep and hears it again",
+        )];
+    };
+    let at = &report.at;
+    if let (Some(delay), Some(loss)) = (report.delay_ms, report.echo_loss_db)
+        && report.passed
+    {
+        let what = format!(
+            "sound test of {at}: passed; delay {delay:.0} ms, echo loss {loss:.0} dB, noise \
+             {:.0} dBFS",
+            report.noise_dbfs
+        );
+        return vec![Finding::ok(what)];
+    }
+    let finding = |found: &Found| {
+        let what = format!("sound test of {at}: {}", found.what);
+        Finding::warn(what, &found.fix)
+    };
+    report.findings.iter().map(finding).collect()
 }
 
 fn held(direction: Direction, name: &str, xruns: Option<u64>) -> Finding {

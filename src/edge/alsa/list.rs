@@ -11,7 +11,7 @@ use alsa::Direction as AlsaDirection;
 use alsa::card;
 use alsa::ctl::{Ctl, DeviceIter};
 use alsa::pcm::HwParams;
-use alsa::{Output, PCM};
+use alsa::{Output, PCM, ValueOr};
 
 use super::Config;
 use super::pcm::{Fault, Fit, Pcm, Wanted};
@@ -121,6 +121,81 @@ fn rates(name: &str, direction: AlsaDirection) -> Rates {
     }
 }
 
+/// What one side of a device does by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Of the usual rates, in samples per second.
+    pub rates: Vec<u32>,
+    /// Fewest and most.
+    pub channels: (u32, u32),
+    /// Shortest and longest period, in microseconds.
+    pub period_us: (u32, u32),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rates: Vec<_> = self.rates.iter().map(u32::to_string).collect();
+        match rates.is_empty() {
+            true => f.write_str("no usual rate")?,
+            false => write!(f, "{} Hz", rates.join(", "))?,
+        }
+        if !self
+            .rates
+            .iter()
+            .any(|rate| matches!(rate, 16_000 | 48_000))
+        {
+            f.write_str(", which ALSA converts")?;
+        }
+        f.write_str(match self.channels {
+            (1, 1) => "; mono",
+            (1, _) => "; mono or stereo",
+            (2, _) => "; stereo",
+            _ => "; more than two channels",
+        })?;
+        let ms = |us: u32| f64::from(us) / 1e3;
+        let (from, to) = self.period_us;
+        write!(f, "; periods of {:.1} to {:.1} ms", ms(from), ms(to))
+    }
+}
+
+/// What a device that [`list`] named does in one direction.
+///
+/// # Errors
+/// It cannot be asked: who has it, where the kernel tells, or the system's words.
+pub fn scope(name: &str, direction: Direction) -> Result<Scope, String> {
+    let _words = Output::local_error_handler();
+    let own = name.strip_prefix("plug").unwrap_or(name);
+    let ask = || {
+        let pcm = PCM::new(own, direction.into(), true)?;
+        let params = HwParams::any(&pcm)?;
+        let can = |rate: &u32| params.test_rate(*rate).is_ok();
+        let rates: Vec<u32> = RATES.into_iter().filter(can).collect();
+        let channels = (params.get_channels_min()?, params.get_channels_max()?);
+        let rate = rates.iter().find(|rate| **rate == 48_000).or(rates.last());
+        if let Some(rate) = rate {
+            params.set_rate(*rate, ValueOr::Nearest)?;
+        }
+        let rate = u64::from(rate.copied().unwrap_or(48_000));
+        let us = |frames: alsa::pcm::Frames| (frames as u64 * 1_000_000 / rate) as u32;
+        let period_us = (
+            us(params.get_period_size_min()?),
+            us(params.get_period_size_max()?),
+        );
+        alsa::Result::Ok(Scope {
+            rates,
+            channels,
+            period_us,
+        })
+    };
+    ask().map_err(|error| match Fault::new(name, error) {
+        Fault::Busy { by, .. } => {
+            let by = by.unwrap_or_else(|| "another program".to_owned());
+            format!("in use by {by}, so what it does is not known now")
+        }
+        fault => fault.to_string(),
+    })
+}
+
 /// Opens what is configured and says what fits; closes it again.
 #[must_use]
 pub fn check(config: &Config) -> Vec<(Direction, String, Result<Fit, Fault>)> {
@@ -158,7 +233,8 @@ fn holder_under(proc: &Path, name: &str) -> Option<String> {
 }
 
 /// The card in names such as `plughw:CARD=Device,DEV=0`, `hw:Device` and `hw:0,0`.
-pub(super) fn card_id(name: &str) -> Option<String> {
+#[must_use]
+pub fn card_id(name: &str) -> Option<String> {
     let (_, arguments) = name.split_once(':')?;
     let card = arguments.split(',').next()?;
     let card = card.strip_prefix("CARD=").unwrap_or(card);

@@ -48,7 +48,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::cards::{AUTO, CardInfo, Kind, cards, choose};
-pub use self::list::{Device, Rates, check, list};
+pub use self::list::{Device, Rates, Scope, card_id, check, list, scope};
 pub use self::mixer::{Reading, Setting, SettingLevel, look};
 pub use self::pcm::{Fault, Fit};
 use super::card::{Direction, EVENTS, Event, Running, STACK, Sound, Stats};
