@@ -28,6 +28,7 @@ mod orphans;
 mod presses;
 mod reconcile;
 mod records;
+mod self_test;
 mod service;
 mod setup;
 mod status;
@@ -76,6 +77,8 @@ use inbound::Desk;
 pub use media::{Face, Lines};
 use media::{Media, PanelState};
 use orphans::Leftovers;
+pub use self_test::Plan as SelfTestPlan;
+use self_test::SelfTest;
 use service::Answered;
 pub use setup::{
     Announcement, Button, Control, Door, Hardware, Inbound, Notice, Schedule, Setup, StartError,
@@ -172,6 +175,7 @@ struct Daemon {
     /// Steps the volume was turned by in this call.
     turned: i8,
     timetable: Timetable,
+    self_test: SelfTest,
 
     call: Call,
     inputs: VecDeque<Input>,
@@ -333,6 +337,7 @@ impl Daemon {
             volume: setup.volume,
             turned: 0,
             timetable: Timetable::new(setup.schedules),
+            self_test: SelfTest::new(setup.self_test, &setup.report),
             call: Call::new(setup.call, &limits, started),
             inputs: VecDeque::from([Input::Tick]),
             attempts: Attempts::default(),
@@ -573,6 +578,9 @@ impl Daemon {
     fn show(&mut self, phase: Phase) {
         tracing::info!("{}", status::words(phase));
         self.event("call", status::words(phase));
+        if !is_at_rest(phase) {
+            self.end_self_test();
+        }
         let (show, tone) = face_of(phase, self.shown);
         self.shown = phase;
         self.media.show(self.with_trouble(show));

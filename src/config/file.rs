@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::board::{Board, Settled};
 use super::button::{Button, Schedule};
 use super::door::{Code, Words};
-use super::hours::Hours;
+use super::hours::{Hours, TimeOfDay};
 use super::value::{
     as_base, as_line, as_ms, as_order, as_role, as_seconds, as_some_channel, as_some_id,
     as_some_ms, as_some_text, as_style, as_zone, base, card_name, code, command, decibels, line,
@@ -373,6 +373,9 @@ pub struct Sound {
     /// Steps a visitor may go, up and down.
     #[serde(deserialize_with = "within::<1, 10, _>")]
     pub volume_steps: u32,
+    /// When the device tests its sound, with nobody there. `None`: never.
+    #[serde(deserialize_with = "some_text", serialize_with = "as_some_text")]
+    pub self_test: Option<TimeOfDay>,
     /// Which byte of a sample comes first, where the service sends L16.
     #[serde(deserialize_with = "order", serialize_with = "as_order")]
     pub l16_byte_order: ByteOrder,
@@ -478,6 +481,7 @@ impl Default for Sound {
             automatic_level: true,
             volume_step_db: 3,
             volume_steps: 4,
+            self_test: None,
             l16_byte_order: ByteOrder::Big,
         }
     }

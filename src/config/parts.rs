@@ -12,9 +12,11 @@ use super::door::Code;
 use super::file::{File, InboundAction, IngressMode};
 use super::hours::{Hours, TimeOfDay};
 use super::secret;
+use crate::audio::probe::Take;
 use crate::audio::prompt::Prompts;
+use crate::audio::sweep::Sweep;
 use crate::daemon::{
-    Announcement, Button, Control, Door, Inbound, Schedule, Setup, Target, Volume,
+    Announcement, Button, Control, Door, Inbound, Schedule, SelfTestPlan, Setup, Target, Volume,
 };
 use crate::edge::gpio::{ButtonLine, OutputLine};
 use crate::edge::zone::Zone;
@@ -44,6 +46,7 @@ impl File {
     /// # Errors
     /// A secret is missing or of no use, in words for the installer.
     pub fn setup(&self) -> Result<Setup, String> {
+        let self_test = self.self_test();
         Ok(Setup {
             buttons: self.buttons.iter().map(|b| self.button(b)).collect(),
             from: self.service.from_number.clone(),
@@ -54,6 +57,7 @@ impl File {
             call: self.call()?,
             audio: audio::Config {
                 prompts: self.prompts()?,
+                probe: self_test.as_ref().map(|plan| Arc::clone(&plan.take)),
                 ..self.audio()
             },
             panel: self.panel_settings(),
@@ -79,6 +83,8 @@ impl File {
                 steps: self.sound.volume_steps as i8,
             },
             byte_order: self.sound.l16_byte_order,
+            self_test,
+            report: self.sound_test_path(),
             note: None,
         })
     }
@@ -326,6 +332,28 @@ impl File {
     pub fn store(&self) -> store::Config {
         let max_age = Duration::from_secs(u64::from(self.store.max_days) * 86_400);
         store::Config::bounded(&self.store.path, self.store.max_records, max_age)
+    }
+
+    /// When the device tests its sound, and what it plays for that.
+    fn self_test(&self) -> Option<SelfTestPlan> {
+        let at = self.sound.self_test?;
+        let sweep = Sweep::new(audio::BUS_RATE);
+        Some(SelfTestPlan {
+            at,
+            take: Take::new(sweep.samples(), sweep.listen()),
+            cards: self.tested_cards(),
+            path: self.sound_test_path(),
+        })
+    }
+
+    /// What advice about the sound calls the cards, as far as the file names them.
+    fn tested_cards(&self) -> sound_test::Cards {
+        let id = |name: &Option<String>| name.as_deref().and_then(alsa::card_id);
+        sound_test::Cards {
+            microphone: id(&self.sound.microphone),
+            speaker: id(&self.sound.speaker),
+            set_mixer: self.board.mixer == Mixer::Set,
+        }
     }
 
     /// Where the latest test of the sound is kept.

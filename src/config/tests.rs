@@ -49,6 +49,7 @@ fn the_template_shows_the_true_defaults() {
         "_channel",
         "period_ms",
         "periods",
+        "self_test",
     ];
     let full: String = TEMPLATE
         .lines()
@@ -732,6 +733,21 @@ fn a_zone_is_known_or_named() {
         said.contains("no time zone \"Europe/Atlantis\" on this machine"),
         "{said}"
     );
+}
+
+#[test]
+fn the_sound_is_tested_at_a_time_of_day_or_never() {
+    let with = |line: &str| format!("{SMALL}[sound]\n{line}\n");
+    let at = |text: &str| parse(Path::new("t"), text).unwrap().sound.self_test;
+    assert_eq!(at(SMALL), None);
+    let half_past = at(&with("self_test = \"03:30\"")).map(|at| at.minute());
+    assert_eq!(half_past, Some(3 * 60 + 30));
+    let said = fault(&with("self_test = \"3.30 at night\""));
+    let want = "callbox.toml:12: [sound] self_test: ";
+    assert!(said.starts_with(want), "{said}");
+    assert!(said.contains("write it like \"07:30\""), "{said}");
+    let said = fault(&with("self_test = true"));
+    assert!(said.starts_with(want), "{said}");
 }
 
 #[test]

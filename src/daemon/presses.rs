@@ -27,7 +27,10 @@ impl Daemon {
             self.trace.count(counter);
         }
         match output {
-            Panel::FirstEdge { .. } => self.warm(),
+            Panel::FirstEdge { .. } => {
+                self.end_self_test();
+                self.warm();
+            }
             Panel::Press {
                 button,
                 first_edge,
@@ -110,7 +113,7 @@ impl Daemon {
         }
     }
 
-    fn takes_no_press(&self) -> Option<&'static str> {
+    pub(super) fn takes_no_press(&self) -> Option<&'static str> {
         if self.stopping.is_some() {
             Some("callbox is ending")
         } else if self.held.len() >= HELD_RECORDS {
@@ -121,6 +124,7 @@ impl Daemon {
     }
 
     fn press(&mut self, button: ButtonId, qualified_in: Duration) {
+        self.end_self_test();
         if let Some(why) = self.takes_no_press() {
             tracing::warn!("the press is refused: {why}");
             self.trace.count(Counter::PressesRefused);
@@ -204,14 +208,16 @@ impl Daemon {
             self.engine.push(Command::Quiet(quiet));
         }
         let now = Instant::now();
-        if let Some(local) = self.local() {
-            self.timetable.look(now, &local);
+        let local = self.local();
+        if let Some(local) = &local {
+            self.timetable.look(now, local);
         }
         let free = is_at_rest(self.call.phase()) && self.takes_no_press().is_none();
         if free && let Some((name, button)) = self.timetable.take(now) {
             tracing::info!(name, "an announcement is due");
             self.press(button, Duration::ZERO);
         }
+        self.look_at_self_test(local);
     }
 
     /// One step up or down. Once a call is over it is as configured again: the

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::civil::Weekday;
 use tokio::sync::mpsc;
 
+use super::SelfTestPlan;
 use crate::audio;
 use crate::audio::engine::Ports;
 use crate::call::{self, Phase};
@@ -78,6 +79,10 @@ pub struct Setup {
     pub volume: Volume,
     /// Which byte of a sample comes first, where the service sends L16.
     pub byte_order: ByteOrder,
+    /// When the device tests its own sound. `None`: never.
+    pub self_test: Option<SelfTestPlan>,
+    /// Where the latest test of the sound is kept.
+    pub report: PathBuf,
     /// Where `callbox card` notes what it found wrong, for the lamp.
     pub note: Option<PathBuf>,
 }

@@ -70,6 +70,16 @@ impl Daemon {
         if let Some(tunnel) = self.tunnel_page() {
             page["tunnel"] = tunnel;
         }
+        if let Some(report) = self.self_test.latest() {
+            page["sound_test"] = json!({
+                "result": report.verdict(),
+                "at": report.at,
+                "delay_ms": report.delay_ms,
+                "echo_loss_db": report.echo_loss_db,
+                "distortion_percent": report.distortion_percent,
+                "noise_dbfs": report.noise_dbfs,
+            });
+        }
         if !store.set_aside.is_empty() {
             page["set_aside"] = json!(store.set_aside);
         }

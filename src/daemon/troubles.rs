@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  answers of the service ─▶ online, said ─┐
-//!  the card's sides ───────▶ present ──────┼─▶ first() ─▶ Show::Trouble
+//!  the card's sides, its test ▶ present ───┼─▶ first() ─▶ Show::Trouble
 //!  the tunnel ─────────────▶ cut off ──────┤
 //!  RUN/fault, by `callbox card` ─▶ noted ──┘
 //! ```
@@ -68,6 +68,7 @@ struct Seen {
     online: Option<bool>,
     /// What the service's latest answer means, or that of somebody else.
     said: Option<Trouble>,
+    /// The card is there, and was well when it was last tested.
     sound: bool,
     /// The tunnel cannot be kept up.
     cut_off: bool,
@@ -126,7 +127,7 @@ impl Daemon {
             noted: self.note.look(),
             online: self.online,
             said: self.said,
-            sound: self.missing_s < MISSING_FOR,
+            sound: self.missing_s < MISSING_FOR && !self.self_test.is_fault(),
             cut_off: self.cut_off,
         };
         let trouble = first(seen);

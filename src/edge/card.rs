@@ -221,7 +221,7 @@ impl SideStats {
         self.xruns.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_loss(&self) {
+    pub(crate) fn count_loss(&self) {
         self.losses.fetch_add(1, Relaxed);
     }
 

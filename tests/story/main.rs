@@ -17,6 +17,7 @@ mod kit;
 mod lists;
 mod process;
 mod refused;
+mod self_test;
 mod streams;
 mod tunnels;
 mod unknown;

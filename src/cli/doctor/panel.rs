@@ -67,7 +67,11 @@ pub(super) fn hours(patient: &mut Patient) -> Vec<Finding> {
     let by_hours = (file.buttons.iter()).any(|b| !b.targets.is_empty());
     let by_clock =
         (file.buttons.iter()).any(|b| b.say.as_ref().is_some_and(crate::config::Text::names_time));
-    let used = by_hours || by_clock || clock.quiet.is_some() || !file.schedules.is_empty();
+    let used = by_hours
+        || by_clock
+        || clock.quiet.is_some()
+        || !file.schedules.is_empty()
+        || file.sound.self_test.is_some();
     if !used && clock.timezone.is_none() {
         return found;
     }
