@@ -126,7 +126,7 @@ fn the_examples_of_the_readme_are_valid() {
         }
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }
 
 #[test]
