@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audio_line::Rig;
-use callbox::audio::codec::{BITRATE, COMPLEXITY, Decoder};
+use callbox::audio::codec::Decoder;
 use callbox::audio::engine::{Command, Format};
 use callbox::audio::{BUS_BLOCK, Config, Snapshot, echo};
 use callbox::units::Encoding;
@@ -47,7 +47,6 @@ fn main() {
     processor();
     each_stage();
     encodings_compared();
-    complexities();
     delays();
     drift();
 }
@@ -284,40 +283,6 @@ fn packet_delay(encoding: Encoding) -> u32 {
         rig.engine.render(&mut speaker);
     }
     rig.stats.snapshot().delays.percentile(0.5).unwrap_or(0) + CARD_BUFFER_MS
-}
-
-/// What libopus takes for a second of speech at 16 kHz, by how hard it tries.
-fn complexities() {
-    println!(
-        "Opus at {} kb/s by complexity ({COMPLEXITY} is used), us per second of audio:",
-        BITRATE / 1000
-    );
-    let blocks: Vec<Vec<f32>> = (0..100)
-        .map(|block| {
-            (0..320)
-                .map(|n| speech(block * 320 + n) / 32_768.0)
-                .collect()
-        })
-        .collect();
-    for complexity in 0..=10 {
-        let mut times = vec![Duration::MAX; blocks.len()];
-        for _ in 0..10 {
-            let mut codec =
-                opus::Encoder::new(16_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
-            codec.set_bitrate(opus::Bitrate::Bits(BITRATE)).unwrap();
-            codec.set_complexity(complexity).unwrap();
-            codec.set_signal(opus::Signal::Voice).unwrap();
-            let mut payload = [0; 1275];
-            for (block, best) in blocks.iter().zip(&mut times) {
-                let start = Instant::now();
-                codec.encode_float(block, &mut payload).unwrap();
-                *best = start.elapsed().min(*best);
-            }
-        }
-        let total: Duration = times.iter().sum();
-        print!("  {complexity}: {:.0}", total.as_secs_f64() * 1e6 / 2.0);
-    }
-    println!("\n");
 }
 
 fn delays() {
