@@ -1,5 +1,5 @@
-"""A call of callbox on a sound card of files and a clock: the card is tests/figures/paced.c, the
-service is `callbox simulate`.
+"""A call of callbox on a sound card of files and a clock, for `rivals` and `spacing`: the card is
+tests/figures/paced.c, the service is `callbox simulate`.
 
 Microphone and callee repeat the demo's two speeches, which fit into one another.
 """
@@ -93,6 +93,7 @@ class Stage:
         }
 
     def start(self, *command, log):
+        """In a session of its own, as a service is: the scheduler weighs sessions first."""
         output = open(self.folder / log, "wb")
         return subprocess.Popen(
             command,
@@ -100,6 +101,7 @@ class Stage:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def next_loop(self, after):
