@@ -132,6 +132,7 @@ pub(super) fn start<F: Face>(
 ) -> io::Result<(Media, mpsc::Receiver<Output>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_unpark(realtime::woke)
         .build()?;
     let clock = KernelClock::new()?;
     let (show, shown) = watch::channel(Show::Idle);
@@ -153,7 +154,8 @@ pub(super) fn start<F: Face>(
         .name("callbox-media".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Err(denied) = realtime::raise_priority() {
+            let raised = realtime::run_fifo(realtime::MEDIA_PRIORITY);
+            if let Err(denied) = raised.or_else(|_| realtime::raise_priority()) {
                 tracing::warn!("{denied}");
             }
             runtime.block_on(async {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  audio thread ──Wake::notify──▶ eventfd ──Wake::notified──▶ media runtime
-//!      ▲ run_fifo, lock_memory                      ▲ raise_priority
+//!      ▲ run_fifo, lock_memory                      ▲ run_fifo, breathe
 //! ```
 //!
 //! This is the one home of `unsafe`: each block is a single call into the
@@ -18,6 +18,7 @@
 //! never waits; everything else here is for start-up or the media runtime.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
@@ -29,7 +30,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -37,8 +38,14 @@ use tokio::io::unix::AsyncFd;
 /// SCHED_FIFO priority of the audio thread: above the kernel's own interrupt
 /// threads (50) that do not serve sound, below what watches over the machine.
 pub const AUDIO_PRIORITY: u8 = 60;
-/// Nice value of the media runtime.
-pub const MEDIA_NICE: i32 = -10;
+/// That of the media runtime, which hands its packets to the kernel: below the
+/// kernel's interrupt threads, above whatever else computes.
+pub const MEDIA_PRIORITY: u8 = 10;
+/// Nice value of what serves a network without being interrupted.
+pub const NETWORK_NICE: i32 = -10;
+/// Longest that the media runtime works in one go before it rests as long. 20 ms
+/// of sound take it less than one; only a flood takes more.
+const BREATH: Duration = Duration::from_millis(10);
 /// Longest that a real-time thread may compute without waiting; the kernel ends
 /// the process after it. The audio thread sees to it that it waits more often,
 /// so whoever takes this long is stuck, and a board with one core with it.
@@ -130,19 +137,51 @@ fn set_fifo(priority: u8) -> io::Result<()> {
     checked(unsafe { libc::sched_setscheduler(0, policy, &raw const param) })
 }
 
-/// Raises the calling thread above ordinary ones, to [`MEDIA_NICE`].
+/// Raises the calling thread above ordinary ones, to [`NETWORK_NICE`].
 ///
-/// Not SCHED_FIFO: what this thread has to do is up to the network, and whoever
+/// Not SCHED_FIFO: what such a thread has to do is up to the network, and whoever
 /// floods it must not be able to starve the machine.
 ///
 /// # Errors
 /// The right is missing; nothing has changed for the thread.
 pub fn raise_priority() -> Result<(), Denied> {
     // SAFETY: no memory is passed. On Linux 0 names the calling thread.
-    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, MEDIA_NICE) }).map_err(|why| Denied {
-        right: Right::Nice(MEDIA_NICE),
-        why,
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NETWORK_NICE) }).map_err(|why| {
+        Denied {
+            right: Right::Nice(NETWORK_NICE),
+            why,
+        }
     })
+}
+
+thread_local! {
+    /// When this thread last woke up; `None` on one that does not tell.
+    static WOKE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The calling thread has waited for something to do, and has it now.
+pub fn woke() {
+    WOKE.set(Some(Instant::now()));
+}
+
+/// Puts a thread to sleep that has worked for longer than it ever should since
+/// it [`woke`], for as long as that: whoever floods a real-time thread gets half
+/// of a processor. Does nothing on a thread that never says it woke.
+pub fn breathe() {
+    let worked = WOKE.get().map_or(Duration::ZERO, |woke| woke.elapsed());
+    let rest = rest_after(worked);
+    if !rest.is_zero() {
+        std::thread::sleep(rest);
+        woke();
+    }
+}
+
+fn rest_after(worked: Duration) -> Duration {
+    if worked > BREATH {
+        worked.min(STUCK)
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// Keeps every page of the process in memory once it has been touched
@@ -590,8 +629,15 @@ mod tests {
         let before = nice();
         let raised = std::thread::spawn(move || (raise_priority().is_ok(), nice()));
         let (allowed, after) = raised.join().unwrap();
-        assert_eq!(after, if allowed { MEDIA_NICE } else { before });
+        assert_eq!(after, if allowed { NETWORK_NICE } else { before });
         assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn whoever_works_on_and_on_rests_as_long() {
+        assert_eq!(rest_after(BREATH), Duration::ZERO);
+        assert_eq!(rest_after(3 * BREATH), 3 * BREATH);
+        assert_eq!(rest_after(Duration::from_secs(9)), STUCK);
     }
 
     #[test]

@@ -301,6 +301,7 @@ impl Hub {
                 Happening::Farewell(event) => self.outbox.tell_all(event),
             }
             self.outbox.retry();
+            realtime::breathe();
         }
         self.leave(None, End::Left);
         for event in self.farewells.join_all().await {
