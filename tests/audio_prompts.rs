@@ -22,6 +22,7 @@ const PERIOD: usize = 160;
 
 fn config() -> Config {
     Config {
+        automatic_level: false,
         echo: echo::Config {
             cancel: false,
             suppress_noise: false,

@@ -115,7 +115,7 @@ fn a_record_of_the_first_format_keeps_every_fact() {
     assert_eq!(row.reconciled, Some(Reconciled::Done));
     close(store, opened);
 
-    assert_eq!(version(&folder.database()), 2);
+    assert_eq!(version(&folder.database()), 3);
     let (_store, opened) = open_at(&folder.database());
     assert!(opened.troubles.is_empty(), "a second start changes nothing");
     assert_eq!(old_facts(&folder.database()), before);

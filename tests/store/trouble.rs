@@ -192,7 +192,7 @@ fn a_newer_file_is_set_aside_unchanged() {
     says(
         &message(&opened),
         &[
-            "by a newer callbox (format 7, this one knows 2)",
+            "by a newer callbox (format 7, this one knows 3)",
             &aside,
             "install the newer version",
         ],
