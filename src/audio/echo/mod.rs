@@ -217,6 +217,7 @@ impl Worker {
         self.watch.follow(Hop {
             played: dot(&played, &played),
             heard: dot(&heard, &heard),
+            loudest: self.coming.iter().fold(0.0, |most, s| s.abs().max(most)),
             estimate: dot(&self.filter.estimate, &self.filter.estimate),
             common: dot(&heard, &self.filter.estimate),
             sent: dot(&sent, &sent),

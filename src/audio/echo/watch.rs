@@ -16,6 +16,8 @@ use crate::audio::FULL_SCALE;
 /// From this power on the callee speaks: -55 dBFS, emphasized. It is some 15 dB
 /// less than what was played.
 const SPEAKS: f32 = HOP as f32 * FULL_SCALE * FULL_SCALE * 3.2e-6;
+/// From this sample on a microphone is overdriven: -1 dBFS.
+const OVERDRIVEN: f32 = 0.89 * FULL_SCALE;
 /// Hops of speech that echo loss is an average of: 5 s.
 const REMEMBERED: f32 = 500.0;
 /// Hops of speech before it is told: 1 s.
@@ -37,6 +39,8 @@ pub struct Hop {
     pub played: f32,
     /// Of what the microphone heard.
     pub heard: f32,
+    /// The loudest sample of that, before it was worked on.
+    pub loudest: f32,
     /// Of what the filter expected of its echo.
     pub estimate: f32,
     /// What the two have in common: the sum of their products.
@@ -62,6 +66,11 @@ pub struct Watch {
 impl Watch {
     /// Takes note of a hop.
     pub fn follow(&mut self, hop: Hop) {
+        if hop.loudest > OVERDRIVEN {
+            // It tells nothing, and neither does what was begun.
+            (self.sums, self.judged, self.unheard) = (Hop::default(), 0.0, false);
+            return;
+        }
         if hop.played < SPEAKS {
             return;
         }
