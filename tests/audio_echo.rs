@@ -41,6 +41,28 @@ fn linear_rooms_fall_silent_and_the_visitor_is_heard() {
 }
 
 #[test]
+fn an_echo_is_learnt_whatever_its_delay_and_loudness() {
+    let call = Call {
+        seconds: 21,
+        both: 21..21,
+    };
+    let mut missed = vec![];
+    for level in [-10.0, 0.0, 10.0] {
+        for later in [0, HOP / 4, HOP / 2, 3 * HOP / 4] {
+            let mut scene = Scene::new(&LIFT, Trouble::Louder(level), &call);
+            scene.microphone.splice(..0, vec![0.0; later]);
+            let out = scene.cleaned(&Config::default());
+            let loss = scene.echo_loss(&out, &(15..21));
+            println!("{level} dB, {later} samples later: echo {loss:.1} dB down");
+            if loss < 40.0 {
+                missed.push(format!("{level} dB, {later} samples later: {loss:.1} dB"));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
 fn without_echo_the_visitor_is_as_loud_as_he_was() {
     let mut scene = Scene::new(&LIFT, Trouble::None, &CALL);
     scene.far.fill(0.0);

@@ -43,13 +43,13 @@ const KNOWN: f32 = HOP as f32 / N as f32;
 /// What is left of the way from one hop to the next, squared: it is another one
 /// after some 25 s. Less, and it follows faster and is never sure.
 const KEPT: f32 = 0.9996;
-/// How unsure the first piece is at first: the echo may be as loud as what is
-/// played.
-const UNSURE: f32 = 1.0;
+/// How unsure the first piece is at first: in one bin, the echo may be 10 dB
+/// louder than what is played.
+const UNSURE: f32 = 10.0;
 /// And each piece less than that before it, in dB: rooms fall silent.
 const FADE_DB: f32 = 2.0;
-/// No echo is louder than this, against what is played: 10 dB.
-const UNSURE_MAX: f32 = 10.0;
+/// No echo is louder than this, against what is played: 20 dB.
+const UNSURE_MAX: f32 = 100.0;
 /// How much of the last hop's error counts for the loudness of the near end.
 const NEAR_KEPT: f32 = 0.5;
 /// Keeps divisions from dividing by nothing: a hundredth of the last bit.
@@ -247,7 +247,7 @@ impl Filter {
             let (way, unsure) = (&mut self.way[piece], &mut self.unsure[piece]);
             for v in 0..QUADS {
                 let doubt = quad(unsure, v);
-                let gain = doubt * quad(&rate, v);
+                let gain = ALL_KNOWN * doubt * quad(&rate, v);
                 let learnt = way.quad(v) + far.quad(v).conj_mul(error.quad(v)).scale(gain);
                 way.set_quad(v, learnt);
                 let known = ALL - ALL_KNOWN * gain * quad(power, v);
