@@ -30,8 +30,8 @@
 
 use super::BUS_BLOCK;
 use super::codec::{CARRY_ON, Decoder};
+use super::lanes::dot;
 use super::noise::Noise;
-use super::resample::dot;
 
 /// Samples until nothing is left of the voice: 60 ms.
 pub const FULL_FADE: usize = 960;

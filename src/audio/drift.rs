@@ -18,7 +18,8 @@
 //!
 //! Real time: bounded work; only `new` allocates.
 
-use super::resample::{History, dot, windowed_sinc};
+use super::lanes::dot;
+use super::resample::{History, windowed_sinc};
 use super::{BUS_CHUNK, BUS_RATE};
 
 /// Samples of the far end that each of the bus is made of: flat to 6.4 kHz.
@@ -96,9 +97,8 @@ fn interpolate(table: &[[f32; TAPS]], samples: &[f32], position: u64) -> f32 {
     let place = (position % ONE) * PHASES as u64;
     let phase = (place >> 32) as usize;
     let between = (place % ONE) as f32 / ONE as f32;
-    let (before, after) = (&table[phase], &table[phase + 1]);
-    let taps: [f32; TAPS] = std::array::from_fn(|n| before[n] + (after[n] - before[n]) * between);
-    dot(window, &taps)
+    let (before, after) = (dot(window, &table[phase]), dot(window, &table[phase + 1]));
+    before + (after - before) * between
 }
 
 /// Speed per bus sample of error, over what the drift asks for: an error halves

@@ -41,6 +41,7 @@ use std::f32::consts::{PI, TAU};
 
 use wide::f32x8;
 
+use super::lanes::all;
 use crate::units::Digit;
 
 /// Frequencies of the rows of the keypad, in Hz (ITU-T Q.23 §2).
@@ -259,7 +260,7 @@ impl Detector {
         let turns = f32x8::new(self.turns);
         let (mut last, mut before) = (f32x8::ZERO, f32x8::ZERO);
         for &sample in shaped {
-            let next = turns.mul_add(last, f32x8::splat(sample) - before);
+            let next = turns.mul_add(last, all(sample) - before);
             (before, last) = (last, next);
         }
         let (last, before) = (last.to_array(), before.to_array());

@@ -14,7 +14,7 @@
 use wide::f32x8;
 
 use super::FULL_SCALE;
-use super::resample::LANES;
+use super::lanes::LANES;
 
 /// The level that stands for silence, in dBFS.
 pub const SILENCE_DBFS: f32 = -120.0;
@@ -75,6 +75,8 @@ const WINDOWS: usize = 4;
 pub const CLIPPED: f32 = 0.02;
 /// What is as loud as a sample can be, but for a bit.
 const FULL: f32 = FULL_SCALE - 2.0;
+const ALL_FULL: f32x8 = f32x8::new([FULL; LANES]);
+const ALL_EMPTY: f32x8 = f32x8::new([-FULL; LANES]);
 
 /// Measures a signal in windows of a quarter of a second.
 #[derive(Debug)]
@@ -132,7 +134,7 @@ impl Meter {
             sums = run.mul_add(run, sums);
             low = low.fast_min(run);
             high = high.fast_max(run);
-            full += run.abs().simd_ge(f32x8::splat(FULL)) & f32x8::ONE;
+            full += (run.simd_ge(ALL_FULL) | run.simd_le(ALL_EMPTY)) & f32x8::ONE;
         }
         let mut sums = sums.to_array();
         (self.low, self.high) = (low.to_array(), high.to_array());

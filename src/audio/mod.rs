@@ -53,6 +53,7 @@ pub mod dtmf;
 pub mod echo;
 pub mod engine;
 pub mod highpass;
+mod lanes;
 pub mod level;
 pub mod noise;
 pub mod playout;

@@ -26,24 +26,10 @@
 use wide::f32x8;
 
 use super::BUS_CHUNK;
+use super::lanes::{LANES, all, dot};
 
 /// Most input samples of one call, of any step: 10 ms at 48 kHz.
 pub const INPUT_MAX: usize = 3 * BUS_CHUNK;
-
-/// Products that are summed side by side. They are vectors by name: a program
-/// made small gets none of its loops turned into them.
-pub(super) const LANES: usize = 8;
-
-/// The sum of the products of two equally long runs; the length is a multiple
-/// of eight, or the rest of it does not count.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = f32x8::ZERO;
-    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
-    for (&a, &b) in a.iter().zip(b) {
-        sums = f32x8::new(a).mul_add(f32x8::new(b), sums);
-    }
-    sums.reduce_add()
-}
 
 /// A low-pass of `taps` coefficients with a sum of 1: `cutoff` is where it is
 /// 6 dB down, in parts of the sample rate; `beta` trades the width of the
@@ -212,7 +198,8 @@ impl Resampler {
 /// to 48 kHz.
 #[derive(Debug)]
 pub struct Raiser {
-    phases: [[f32; Self::TAPS]; 3],
+    /// Each coefficient in all lanes.
+    phases: [[f32x8; Self::TAPS]; 3],
     history: History,
 }
 
@@ -228,7 +215,7 @@ impl Raiser {
         let taps = low_pass(Self::FACTOR * Self::TAPS, 8.0 / 48.0, 7.4);
         // The newest sample meets the first coefficient, the oldest the last.
         let coefficient =
-            |phase, n| (taps[(Self::TAPS - 1 - n) * Self::FACTOR + phase] * 3.0) as f32;
+            |phase, n| all((taps[(Self::TAPS - 1 - n) * Self::FACTOR + phase] * 3.0) as f32);
         Self {
             phases: std::array::from_fn(|phase| std::array::from_fn(|n| coefficient(phase, n))),
             // The last run of lanes may reach beyond the input.
@@ -262,11 +249,11 @@ impl Raiser {
 
 /// Neighbouring outputs of one filter: each product serves as many of them as
 /// there are lanes.
-fn run_of_lanes(window: &[f32], taps: &[f32; Raiser::TAPS]) -> [f32; LANES] {
+fn run_of_lanes(window: &[f32], taps: &[f32x8; Raiser::TAPS]) -> [f32; LANES] {
     let mut sums = f32x8::ZERO;
     let places = window.windows(LANES).filter_map(<[f32]>::first_chunk);
     for (&samples, &tap) in places.zip(taps) {
-        sums = f32x8::new(samples).mul_add(f32x8::splat(tap), sums);
+        sums = f32x8::new(samples).mul_add(tap, sums);
     }
     sums.to_array()
 }

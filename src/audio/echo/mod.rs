@@ -35,7 +35,7 @@ pub mod suppress;
 pub mod watch;
 
 use super::BUS_CHUNK;
-use super::resample::dot;
+use super::lanes::dot;
 use filter::Filter;
 use reference::Reference;
 use suppress::Suppressor;

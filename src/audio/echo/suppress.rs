@@ -33,7 +33,7 @@ use wide::f32x4;
 use super::HOP;
 use super::fft::{BINS, Bins, Fft, N, QUADS, Spectrum, ZEROS, quad, set_quad};
 use super::filter::Filter;
-use crate::audio::resample::dot;
+use crate::audio::lanes::dot;
 
 /// Samples that the spectra are taken of: 20 ms.
 const WINDOW: usize = 2 * HOP;
