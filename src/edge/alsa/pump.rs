@@ -53,6 +53,8 @@ const RESTARTS: u32 = 8;
 pub(super) struct Side {
     direction: Direction,
     state: State,
+    /// What was opened before there was an audio thread.
+    opened: Option<Pcm>,
     handover: Arc<Handover>,
     stats: Arc<Stats>,
     /// Here: not looked at before. Otherwise: when the next period is due.
@@ -99,6 +101,10 @@ pub(super) fn run(
     stats: &Stats,
     stopping: &AtomicBool,
 ) {
+    // One right after the other, so that one sleep serves both.
+    for side in sides.iter_mut().rev() {
+        side.hand_over(Instant::now());
+    }
     let mut polled = [[NO_DESCRIPTOR; DESCRIPTORS]; 2];
     let mut slept = Instant::now();
     let mut ahead = None;
@@ -145,20 +151,21 @@ fn wait(polled: &mut [pollfd], length: Duration) {
 }
 
 impl Side {
-    /// A side that begins away, or with a PCM that is started at once.
+    /// A side that begins away, or with a PCM that [`run`] starts.
     pub(super) fn new(
         direction: Direction,
         format: Format,
         period: Duration,
-        pcm: Option<Pcm>,
+        opened: Option<Pcm>,
         handover: Arc<Handover>,
         stats: Arc<Stats>,
     ) -> Self {
         let now = Instant::now();
         let frames = u128::from(format.rate) * period.as_micros() / 1_000_000;
-        let mut side = Self {
+        Self {
             direction,
             state: State::Away,
+            opened,
             handover,
             stats,
             due: now,
@@ -167,11 +174,7 @@ impl Side {
             restarts: 0,
             substitute: vec![0; frames as usize * usize::from(format.channels)].into(),
             period,
-        };
-        if let Some(pcm) = pcm {
-            side.begin(now, pcm);
         }
-        side
     }
 
     /// Before the poll: what to poll, and until when at the latest.
@@ -197,7 +200,7 @@ impl Side {
                 Ok(()) => State::Away,
                 Err(pcm) => State::Leaving(pcm, error),
             },
-            State::Away => match self.handover.found() {
+            State::Away => match self.opened.take().or_else(|| self.handover.found()) {
                 Some(pcm) => return self.begin(now, pcm),
                 None => State::Away,
             },
