@@ -22,7 +22,7 @@ const CALL: Call = Call {
     both: 25..40,
 };
 
-const CASES: [(&str, &Room, Trouble); 13] = [
+const CASES: [(&str, &Room, Trouble); 15] = [
     ("lift", &LIFT, Trouble::None),
     ("hall", &HALL, Trouble::None),
     ("stairs", &STAIRS, Trouble::None),
@@ -34,6 +34,8 @@ const CASES: [(&str, &Room, Trouble); 13] = [
     ("noise of -40 dBFS", &LIFT, Trouble::Noise(-40.0)),
     ("echo 10 dB louder", &LIFT, Trouble::Louder(10.0)),
     ("echo 10 dB softer", &LIFT, Trouble::Louder(-10.0)),
+    ("voices of children", &LIFT, Trouble::Voices(1.5)),
+    ("deep voices", &LIFT, Trouble::Voices(0.75)),
     ("clocks 10 ppm apart", &LIFT, Trouble::Clocks(10.0)),
     ("clocks 100 ppm apart", &LIFT, Trouble::Clocks(100.0)),
 ];

@@ -151,6 +151,8 @@ pub(crate) enum Trouble {
     Noise(f32),
     /// The echo is louder than the visitor, by dB.
     Louder(f32),
+    /// Both speak so many times as high, and as fast.
+    Voices(f64),
 }
 
 /// Who speaks when, in seconds: the callee all the time, the visitor in `both`.
@@ -174,7 +176,15 @@ const QUIET: f32 = -66.0;
 impl Scene {
     /// The two in a room. The echo is as loud in the microphone as the visitor.
     pub(crate) fn new(room: &Room, trouble: Trouble, call: &Call) -> Self {
-        let far = callee(call.seconds);
+        let voice = |who: fn(usize) -> Vec<f32>| {
+            let Trouble::Voices(pitch) = trouble else {
+                return who(call.seconds);
+            };
+            let mut sound = slower(&who(2 * call.seconds), (1.0 - pitch) * 1e6);
+            sound.truncate(call.seconds * RATE);
+            sound
+        };
+        let far = voice(callee);
         let mut played = far.clone();
         match trouble {
             Trouble::Bends(share) => {
@@ -218,7 +228,7 @@ impl Scene {
             QUIET
         };
         let mut hiss = noise(1, FULL_SCALE * 10f32.powf(level / 20.0));
-        let mut visitor = visitor(call.seconds);
+        let mut visitor = voice(visitor);
         visitor[..call.both.start * RATE].fill(0.0);
         visitor[call.both.end * RATE..].fill(0.0);
         let sum = |(echo, near): (&f32, &f32)| factor * echo + near + hiss();
