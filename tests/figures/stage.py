@@ -7,7 +7,6 @@ Microphone and callee repeat the demo's two speeches, which fit into one another
 import base64
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -15,13 +14,12 @@ import sys
 import time
 import wave
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
+from readme import ROOT
 from score import SPEECH, decimate, read
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 8000
 # The speeches are repeated each so many seconds, so many times.
 LOOP, CALL_LOOPS = 9, 8
@@ -210,13 +208,3 @@ def media(pieces):
             if frame["event"] == "media":
                 piece = np.searchsorted(ends, at)
                 yield pieces[piece][0], base64.b64decode(frame["media"]["payload"])
-
-
-def write(name, table):
-    """Into README.md, between the two marks."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    marks = re.compile(rf"(<!-- {name} -->\n).*(<!-- /{name} -->)", re.S)
-    if not marks.search(text):
-        sys.exit(f"README.md has no marks <!-- {name} --> and <!-- /{name} -->")
-    readme.write_text(marks.sub(lambda found: found[1] + table + "\n" + found[2], text))
