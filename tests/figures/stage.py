@@ -23,6 +23,9 @@ from score import SPEECH, decimate, read
 RATE = 8000
 # The speeches are repeated each so many seconds, so many times.
 LOOP, CALL_LOOPS = 9, 8
+# A microphone's own noise, -78 dBFS: one that gives nothing but zeros is a fault, and callbox says
+# so with a tone.
+HISS = 4
 # From a press to the simulator's first frame.
 LEAD = 1.6
 
@@ -64,8 +67,10 @@ class Stage:
         self.visitor = read(SPEECH / "visitor.wav")
         self.callee = read(SPEECH / "callee.wav")
         spoken = np.pad(self.visitor, (0, LOOP * RATE - len(self.visitor)))
+        hiss = np.random.default_rng(1)
         for factor in (1, 2, 6):
-            sound = np.clip(np.round(interpolate(spoken, factor)), -32768, 32767)
+            sound = interpolate(spoken, factor)
+            sound = np.clip(np.round(sound + hiss.normal(0, HISS, len(sound))), -32768, 32767)
             sound.astype("<i2").tofile(folder / f"mic-{RATE * factor}.raw")
         loop = np.pad(self.callee, (0, LOOP * RATE - len(self.callee)))
         self.far = np.tile(loop, CALL_LOOPS)
