@@ -156,12 +156,15 @@ fn a_card_that_is_not_there_is_said_and_what_to_write() {
         "microphone = \"null\"",
         "microphone = \"plughw:CARD=Nobody,DEV=0\"",
     );
-    for words in ["audio test", "audio meter --seconds 1"] {
+    let kept = folder.write("kept.wav", "of another day");
+    let record = format!("audio record {} --seconds 1", kept.display());
+    for words in ["audio test", "audio meter --seconds 1", &record] {
         let said = folder.callbox(words, &config);
         assert_eq!(said.code, Some(1), "{said:#?}");
         let want = "microphone: no sound card \"plughw:CARD=Nobody,DEV=0\"";
         assert!(said.err.contains(want), "{said:#?}");
     }
+    assert_eq!(fs::read_to_string(kept).unwrap(), "of another day");
     let list = run("audio list");
     assert_eq!(list.code, Some(0), "{list:#?}");
     assert!(

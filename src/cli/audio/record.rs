@@ -26,9 +26,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let path = arguments.file.display();
     let unwritten = |error: &dyn std::fmt::Display| format!("{path}: cannot be written: {error}");
-    // Before anybody has spoken for nothing.
-    recording::write(&arguments.file, &[]).map_err(|e| unwritten(&e))?;
     let cards = arguments.which.find(Sides::Microphone)?;
+    // Before anybody has spoken for nothing; a card that is not there costs no
+    // file.
+    recording::write(&arguments.file, &[]).map_err(|e| unwritten(&e))?;
     for line in &cards.lines {
         println!("{line}");
     }

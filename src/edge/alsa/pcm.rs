@@ -165,9 +165,7 @@ pub enum Fault {
         name: String,
     },
     /// It does not do what we need.
-    #[error(
-        "the sound card {name:?} cannot do {wanted}; use plughw: in place of hw: to have it converted"
-    )]
+    #[error("the sound card {name:?} cannot do {wanted}; {}", instead_of(.name))]
     Unfit {
         /// As configured.
         name: String,
@@ -192,6 +190,15 @@ pub enum Fault {
         /// The system's words.
         why: String,
     },
+}
+
+/// What may do what a card cannot.
+fn instead_of(name: &str) -> &'static str {
+    if name.starts_with("plug") {
+        "not even converted: try another [sound] period_ms, or another card"
+    } else {
+        "use plughw: in place of hw: to have it converted"
+    }
 }
 
 fn seen(there: &[String]) -> String {
@@ -460,6 +467,16 @@ mod tests {
             assert!(text.contains(NAME), "{text}");
             assert!(text.contains(advice), "{text}");
         }
+    }
+
+    #[test]
+    fn a_card_that_is_converted_is_not_to_be_converted() {
+        let advice = |name: &str| {
+            let (name, wanted) = (name.to_owned(), String::new());
+            Fault::Unfit { name, wanted }.to_string()
+        };
+        assert!(advice("hw:Device").ends_with("use plughw: in place of hw: to have it converted"));
+        assert!(advice(NAME).ends_with("try another [sound] period_ms, or another card"));
     }
 
     #[test]
