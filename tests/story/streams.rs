@@ -69,7 +69,9 @@ fn a_second_socket_takes_the_call_over() {
     assert!(service.handle.redial(&service.call().id));
     service.wait_nth("a second socket", 2, media_up);
     service.wait_nth("audio on it", 2, |what| *what == What::FirstAudio);
-    assert_eq!(device.counter("sockets_taken_over"), 1);
+    device.wait_until("the first socket is given up", |device| {
+        device.counter("sockets_taken_over") == 1
+    });
     assert!(!device.shown.contains(&Phase::Reconnecting));
     goes_on(&service, device);
 }
