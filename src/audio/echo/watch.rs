@@ -3,8 +3,10 @@
 //!
 //! Looked at is only what is heard while the callee speaks. A speaker that
 //! nobody hears has no echo: what the filter learns then is noise, and what it
-//! expects of a hop has nothing in common with what comes. Where it is too loud
-//! to tell, nothing is claimed.
+//! expects of a hop has nothing in common with what comes. The same is so of an
+//! echo that moves faster than it is learnt, as behind a card that stumbles; but
+//! that makes it louder where the microphone is. Where it is too loud to tell,
+//! nothing is claimed.
 //!
 //! Units: hops; powers are sums of squares of a hop.
 //!
@@ -31,6 +33,14 @@ const KEPT: f32 = 0.5;
 const NEVER: f32 = 1.6e-4;
 /// Samples of a voice that tell as much as one of a noise.
 const ALIKE: f32 = 8.0;
+/// By how much it is louder when something is heard: 6 dB.
+const LOUDER: f32 = 4.0;
+/// A hop whose samples are all the last bit.
+const TINY: f32 = HOP as f32;
+/// Hops without the callee before it is quiet: 0.5 s, after which his echo is
+/// gone. And those that quiet is an average of: 1 s.
+const FADED: u32 = 50;
+const QUIET_OVER: f32 = 100.0;
 
 /// What a hop was.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,6 +67,11 @@ pub struct Watch {
     heard: f32,
     sent: f32,
     hops: f32,
+    /// What is heard while the callee does not speak, what it is an average of,
+    /// and for how long he has not.
+    quiet: f32,
+    quiet_hops: f32,
+    since: u32,
     /// Sums over what is judged next, and the hops of them.
     sums: Hop,
     judged: f32,
@@ -72,8 +87,14 @@ impl Watch {
             return;
         }
         if hop.played < SPEAKS {
+            self.since = self.since.saturating_add(1);
+            if self.since > FADED {
+                self.quiet_hops = (self.quiet_hops + 1.0).min(QUIET_OVER);
+                self.quiet += (hop.heard - self.quiet) / self.quiet_hops;
+            }
             return;
         }
+        self.since = 0;
         if hop.alone {
             self.hops = (self.hops + 1.0).min(REMEMBERED);
             self.heard += (hop.heard - self.heard) / self.hops;
@@ -82,7 +103,7 @@ impl Watch {
         self.sums.add(hop);
         self.judged += 1.0;
         if self.judged >= JUDGED {
-            self.unheard = self.sums.is_unheard(self.judged);
+            self.unheard = self.sums.is_unheard(self.judged) && !self.is_louder();
             self.sums.scale(KEPT);
             self.judged *= KEPT;
         }
@@ -99,6 +120,13 @@ impl Watch {
     #[must_use]
     pub fn is_unheard(&self) -> bool {
         self.unheard
+    }
+
+    /// Whether more is heard while the callee speaks, as far as it is known what
+    /// is heard otherwise.
+    fn is_louder(&self) -> bool {
+        let quiet = self.quiet.max(TINY) * self.judged;
+        self.quiet_hops >= QUIET_OVER && self.sums.heard > LOUDER * quiet
     }
 }
 
