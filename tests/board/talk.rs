@@ -18,6 +18,10 @@ const BROKEN: usize = 2;
 /// What the room's echo of -14 dB loses at the least before the callee hears it; an
 /// xrun of either card moves the echo, and is heard for a moment.
 const ECHO_LOSS_DB: f64 = 20.0;
+/// How often speech is spoken until the emulator was not held up, and the xruns in
+/// a call of 20 s from which on it was; on an idle host there are one or two.
+const TRIES: usize = 4;
+const HELD_UP: u64 = 10;
 
 /// Prints how long it took from each mouth to the other ear, how loud it was
 /// and what was missing.
@@ -132,49 +136,17 @@ impl Ear {
 }
 
 /// Leaves what each heard in a folder it names; `CALLBOX_PESQ` is a Python with
-/// numpy and pesq, which then tells how good that is.
+/// numpy and pesq, which then tells how good that is. What is wrong counts if the
+/// emulator was not held up; else they speak again.
 #[test]
 #[ignore = "wants the emulated board: board/emulator/run"]
 fn speech_arrives_as_speech() {
-    let board = Board::take();
-    let far = board.service(service_with(says(Says::Speech(speech::callee().into()))));
-    let mut device = Device::start(&board, &Installed::plain(&far));
-    device.press();
-    device.says("answered");
-    let call = far.call().id;
-    let said = speech::callee();
-    // The callee has said it all, and it has been played.
-    let up = far.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
-    far.pass(up.at + sound::length(said.len()) + ms(1000));
-    device.speak(&at_card_rate(&speech::visitor()));
-    device.spoken();
-    far.pass(far.began.elapsed() + ms(1000));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board-speech");
     fs::create_dir_all(&folder).unwrap();
-    let heard = far.handle.heard(&call).unwrap();
-    far.handle
-        .save_heard(&call, &folder.join("callee-heard.wav"))
-        .unwrap();
-    write_wav(
-        &folder.join("visitor-heard.wav"),
-        RATE,
-        &device.heard_by_the_card(),
-    );
-    let echo_loss = device.status()["microphone"]["echo_loss_db"].as_f64();
-    let echo_loss = echo_loss.expect("the microphone has heard the speaker");
-    println!("echo loss {echo_loss:.1} dB");
-    assert!(echo_loss > ECHO_LOSS_DB, "the callee hears himself");
-    assert!(far.handle.hang_up(&call));
-    device.record(0);
-
-    for (who, said, heard) in [
-        ("the visitor", speech::visitor(), heard),
-        ("the callee", said, device.heard()),
-    ] {
-        let (whole, pieces) = arrived(&said, &heard);
-        println!("of {who}'s speech {whole} of {pieces} tenths of a second arrived");
-        assert!(whole * 10 >= pieces * 9, "{who} was cut to pieces");
-    }
+    let mut tries = (0..TRIES).map(|_| spoken(&folder));
+    let spoken = tries.find(|spoken| spoken.is_whole() || spoken.xruns < HELD_UP);
+    let spoken = spoken.expect("the emulator is held up again and again");
+    assert!(spoken.is_whole(), "{spoken:?}");
     let Some(python) = std::env::var_os("CALLBOX_PESQ") else {
         return println!("{}: for tests/figures/score.py", folder.display());
     };
@@ -191,6 +163,65 @@ fn speech_arrives_as_speech() {
     assert!(score.status.success());
 }
 
+/// What became of speech.
+#[derive(Debug)]
+struct Spoken {
+    echo_loss_db: f64,
+    /// Tenths of a second of the visitor's and the callee's speech that arrived,
+    /// and of how many.
+    arrived: [(usize, usize); 2],
+    /// Of both cards.
+    xruns: u64,
+}
+
+impl Spoken {
+    fn is_whole(&self) -> bool {
+        let whole = |(whole, of): &(usize, usize)| whole * 10 >= of * 9;
+        self.echo_loss_db > ECHO_LOSS_DB && self.arrived.iter().all(whole)
+    }
+}
+
+/// The callee speaks, then the visitor; what each heard is left in `folder`.
+fn spoken(folder: &Path) -> Spoken {
+    let board = Board::take();
+    let far = board.service(service_with(says(Says::Speech(speech::callee().into()))));
+    let mut device = Device::start(&board, &Installed::plain(&far));
+    device.press();
+    device.says("answered");
+    let call = far.call().id;
+    let said = speech::callee();
+    // The callee has said it all, and it has been played.
+    let up = far.wait("the stream", |e| matches!(e.what, What::MediaUp { .. }));
+    far.pass(up.at + sound::length(said.len()) + ms(1000));
+    device.speak(&at_card_rate(&speech::visitor()));
+    device.spoken();
+    far.pass(far.began.elapsed() + ms(1000));
+    let heard = far.handle.heard(&call).unwrap();
+    far.handle
+        .save_heard(&call, &folder.join("callee-heard.wav"))
+        .unwrap();
+    write_wav(
+        &folder.join("visitor-heard.wav"),
+        RATE,
+        &device.heard_by_the_card(),
+    );
+    let status = device.status();
+    let echo_loss = status["microphone"]["echo_loss_db"].as_f64();
+    assert!(far.handle.hang_up(&call));
+    device.record(0);
+    let xruns = ["microphone", "speaker"].map(|card| status[card]["xruns"].as_u64());
+    let spoken = Spoken {
+        echo_loss_db: echo_loss.expect("the microphone has heard the speaker"),
+        arrived: [
+            arrived(&speech::visitor(), &heard),
+            arrived(&said, &device.heard()),
+        ],
+        xruns: xruns.into_iter().flatten().sum(),
+    };
+    println!("{spoken:?}");
+    spoken
+}
+
 /// Of the tenths of a second in which `said` is loud, how many are found in
 /// `heard` at the right place, give or take what playout may shift; and of how
 /// many.
@@ -199,20 +230,27 @@ fn arrived(said: &[i16], heard: &[i16]) -> (usize, usize) {
     let loud = |piece: &&(usize, &[i16])| piece.1.iter().any(|sample| sample.unsigned_abs() > 2000);
     let pieces: Vec<_> = said.chunks_exact(tenth).enumerate().collect();
     let pieces: Vec<_> = pieces.iter().filter(loud).collect();
-    // Where all of it is: where half a second of its middle is.
-    let middle = pieces[pieces.len() / 2].0 * tenth;
-    let (at, _) = sound::find(heard, &said[middle..middle + 5 * tenth]);
-    let start = at as i64 - middle as i64;
-    let slack = tenth as i64;
-    let whole = pieces.iter().filter(|(nth, piece)| {
-        let from = start + (nth * tenth) as i64 - slack;
-        let until = from + 3 * slack;
-        let range = from.max(0) as usize..until.max(0) as usize;
-        heard
-            .get(range)
-            .is_some_and(|near| sound::find(near, piece).1 > 0.6)
+    // Where all of it is: where one of a few half seconds is, of which any may be
+    // broken.
+    let anchors = pieces.iter().step_by(5).take(5);
+    let starts = anchors.filter_map(|(nth, _)| {
+        let from = nth * tenth;
+        let half = said.get(from..from + 5 * tenth)?;
+        Some(sound::find(heard, half).0 as i64 - from as i64)
     });
-    (whole.count(), pieces.len())
+    let slack = tenth as i64;
+    let whole = |start: i64| {
+        let found = pieces.iter().filter(|(nth, piece)| {
+            let from = start + (nth * tenth) as i64 - slack;
+            let until = from + 3 * slack;
+            let range = from.max(0) as usize..until.max(0) as usize;
+            heard
+                .get(range)
+                .is_some_and(|near| sound::find(near, piece).1 > 0.6)
+        });
+        found.count()
+    };
+    (starts.map(whole).max().unwrap_or(0), pieces.len())
 }
 
 /// The line's samples for the card: between two of them lies a straight line.
