@@ -43,9 +43,11 @@ const KNOWN: f32 = HOP as f32 / N as f32;
 /// What is left of the way from one hop to the next, squared: it is another one
 /// after some 25 s. Less, and it follows faster and is never sure.
 const KEPT: f32 = 0.9996;
-/// How unsure the first piece is at first: in one bin, the echo may be 10 dB
-/// louder than what is played.
-const UNSURE: f32 = 10.0;
+/// How unsure the first piece is at first: the echo may be as loud as what is
+/// played. More, and the visitor's first words are taken for echo.
+const UNSURE: f32 = 1.0;
+/// And when an echo comes another way: in one bin, 15 dB louder than it was in all.
+const UNSURE_AGAIN: f32 = 30.0;
 /// And each piece less than that before it, in dB: rooms fall silent.
 const FADE_DB: f32 = 2.0;
 /// No echo is louder than this, against what is played: 20 dB.
@@ -131,10 +133,17 @@ impl Filter {
         filter
     }
 
-    /// The room is another one.
-    pub fn forget(&mut self) {
-        for (piece, unsure) in self.unsure.iter_mut().enumerate() {
-            unsure.fill(UNSURE * 10f32.powf(-FADE_DB * piece as f32 / 10.0));
+    /// How loud an echo is expected to be, against what is played.
+    fn gain(&self) -> f32 {
+        let power = |way: &Spectrum| (0..BINS).map(|k| way.power(k)).sum::<f32>();
+        self.way.iter().map(power).sum::<f32>() / BINS as f32
+    }
+
+    /// The room is another one, of which nothing is known.
+    fn forget(&mut self) {
+        let unsure = (UNSURE_AGAIN * self.gain()).clamp(UNSURE, UNSURE_MAX);
+        for (piece, doubts) in self.unsure.iter_mut().enumerate() {
+            doubts.fill(unsure * 10f32.powf(-FADE_DB * piece as f32 / 10.0));
         }
         self.way.iter_mut().for_each(|way| *way = Spectrum::ZERO);
     }
