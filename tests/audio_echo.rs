@@ -174,7 +174,7 @@ fn an_echo_that_jumps_is_heard() {
         for turn in 0..10 {
             let mut later = 0;
             let mut jumps = |at: usize| {
-                if at % (every * HOP) == 0 {
+                if at.is_multiple_of(every * HOP) {
                     random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     later = 10 * HOP * (random >> 16) as usize / 65_536;
                 }
