@@ -13,6 +13,14 @@ use heapless::String;
 /// Milliseconds of sound in one block, and in one packet on the wire.
 pub const BLOCK_MS: u32 = 20;
 
+/// A measured value, so exact as is worth telling. It is an `f64`, since the
+/// tenth of an `f32` has fourteen digits more in JSON.
+#[must_use]
+pub fn tenths(value: impl Into<f64>) -> f64 {
+    // Adding 0 makes a -0 that is left of rounding a 0.
+    (value.into() * 10.0).round() / 10.0 + 0.0
+}
+
 /// A telephone number in E.164 form: `+`, then 2 to 15 digits, the first not 0
 /// (ITU-T E.164 §6). It was checked when it was made.
 ///
@@ -321,6 +329,14 @@ mod tests {
     fn shown_numbers_are_masked() {
         assert_eq!(E164::parse("+4930123456").unwrap().to_string(), "+…456");
         assert_eq!(format!("{:?}", E164::parse("+12").unwrap()), "+…12");
+    }
+
+    #[test]
+    fn tenths_are_written_with_one_digit() {
+        let cases = [(18.1_f32, "18.1"), (-39.249, "-39.2"), (-0.04, "0.0")];
+        for (value, want) in cases {
+            assert_eq!(serde_json::json!(tenths(value)).to_string(), want);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::call::{
 use crate::edge::card;
 use crate::edge::clock::{HoldOff, Reading, Stamp};
 use crate::edge::store::{Direction, Kind, LINES_MAX, Outcome, Reconciled, Row};
-use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId};
+use crate::units::{AttemptId, ButtonId, CallId, E164, Encoding, Mode, SocketId, tenths};
 use crate::wire::handshake::Token;
 use crate::wire::rest::{HangupReason, WsUrl};
 
@@ -303,11 +303,11 @@ impl Attempt {
         row.skipped_ms = Some(small(sound.skipped_ms));
         row.drops = Some(small(sound.late + sound.uplink_refused).saturating_add(self.stale));
         row.xruns = Some(small(xruns(card) - xruns_before));
-        row.echo_loss_db = sound.echo_loss_db.map(f64::from);
+        row.echo_loss_db = sound.echo_loss_db.map(tenths);
         let settled = record
             .streamed
             .is_some_and(|at| record.pressed.elapsed() > at + DRIFT_SETTLES);
-        row.drift_ppm = settled.then(|| f64::from(sound.drift_ppm));
+        row.drift_ppm = settled.then(|| tenths(sound.drift_ppm));
         row.reconnects = Some(self.streams - 1);
     }
 }

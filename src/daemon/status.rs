@@ -8,6 +8,7 @@ use super::Daemon;
 use crate::call::Phase;
 use crate::edge::card::SideStats;
 use crate::trace::Counter;
+use crate::units::tenths;
 
 /// A phase in words for the log and the status.
 pub(super) fn words(phase: Phase) -> &'static str {
@@ -66,7 +67,7 @@ impl Daemon {
         });
         // The callee hears nothing of a microphone that gives only one value.
         page["microphone"]["silent_s"] = json!((sound.mic_silent + sound.mic_stuck) / 4);
-        page["microphone"]["echo_loss_db"] = json!(sound.echo_loss_db);
+        page["microphone"]["echo_loss_db"] = json!(sound.echo_loss_db.map(tenths));
         if let Some(tunnel) = self.tunnel_page() {
             page["tunnel"] = tunnel;
         }

@@ -19,6 +19,7 @@ use super::clock::Stamp;
 use super::volume;
 use crate::audio::sweep::findings::Cure;
 use crate::audio::sweep::{Finding, Measured, judge};
+use crate::units::tenths;
 
 /// The name of the file, in the folder of the records.
 pub const FILE: &str = "sound-test.json";
@@ -35,23 +36,23 @@ pub struct Report {
     /// Whether somebody at the device would not hear, or not be heard.
     pub fault: bool,
     /// From a sample that is handed to the card to its return.
-    pub delay_ms: Option<f32>,
+    pub delay_ms: Option<f64>,
     /// How much softer it comes back than it was played.
-    pub echo_loss_db: Option<f32>,
+    pub echo_loss_db: Option<f64>,
     /// Harmonics of the speaker.
-    pub distortion_percent: Option<f32>,
+    pub distortion_percent: Option<f64>,
     /// Whether it comes back upside down.
     pub inverted: Option<bool>,
     /// The place, and the microphone's own noise.
-    pub noise_dbfs: f32,
+    pub noise_dbfs: f64,
     /// The loudest that was heard.
-    pub peak_dbfs: f32,
+    pub peak_dbfs: f64,
     /// How loud it was.
-    pub rms_dbfs: f32,
+    pub rms_dbfs: f64,
     /// Samples at full scale.
-    pub clipped_percent: f32,
+    pub clipped_percent: f64,
     /// Where the microphone's silence is, in percent of full scale.
-    pub offset_percent: f32,
+    pub offset_percent: f64,
     /// What is wrong, the worst first.
     pub findings: Vec<Found>,
 }
@@ -140,12 +141,6 @@ impl Report {
         let words: Vec<&str> = self.findings.iter().map(|f| f.what.as_str()).collect();
         words.join("; ")
     }
-}
-
-/// So exact as is worth telling. Adding 0 makes a -0 that is left of it a 0.
-#[must_use]
-pub fn tenths(value: f32) -> f32 {
-    (value * 10.0).round() / 10.0 + 0.0
 }
 
 impl Cards {

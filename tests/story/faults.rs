@@ -3,6 +3,7 @@
 use callbox::call::Phase;
 use callbox::edge::virtual_card::Broken;
 use callbox::simulator::{Says, speech};
+use callbox::units::tenths;
 
 use crate::kit::{Device, Service, says, service_with};
 
@@ -24,7 +25,9 @@ fn call_with(broken: Broken) -> (Option<String>, Option<bool>) {
     assert!(service.handle.hang_up(&call.id));
     let record = device.record();
     assert!(
-        record.echo_loss_db.is_some_and(|db| db > 20.0),
+        record
+            .echo_loss_db
+            .is_some_and(|db| db > 20.0 && db == tenths(db)),
         "{record:?}"
     );
     (record.bad_sound, record.one_way)

@@ -11,6 +11,7 @@ use super::cards::{Sides, Which};
 use crate::audio::sweep::measure::is_full;
 use crate::cli::Failure;
 use crate::edge::card::{Event, Running, Sound};
+use crate::units::tenths;
 
 /// `callbox audio meter …`
 #[derive(Debug, clap::Args)]
@@ -143,8 +144,6 @@ impl Sum {
         let count = self.count as f64;
         let mean = self.sum as f64 / count;
         let rms = (self.squares as f64 / count - mean * mean).max(0.0).sqrt();
-        // Adding 0 makes a -0 that is left of rounding a 0.
-        let tenths = |value: f64| (value * 10.0).round() / 10.0 + 0.0;
         let dbfs = |amplitude: f64| tenths((20.0 * (amplitude / 32_768.0).log10()).max(-120.0));
         let (peak, rms) = (dbfs(f64::from(self.peak)), dbfs(rms));
         let columns = |level: f64| ((1.0 + level / RANGE).clamp(0.0, 1.0) * BAR as f64) as usize;

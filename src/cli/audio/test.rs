@@ -15,7 +15,8 @@ use crate::audio::probe::{Probe, State, Take};
 use crate::audio::sweep::{Heard, Measured, Sweep, Way, measure};
 use crate::cli::{Failure, text};
 use crate::edge::clock::Stamp;
-use crate::edge::sound_test::{Report, tenths};
+use crate::edge::sound_test::Report;
+use crate::units::tenths;
 
 /// `callbox audio test …`
 #[derive(Debug, clap::Args)]
