@@ -137,6 +137,8 @@ fn a_press_without_a_network_is_placed_once_or_not_at_all() {
         device.ask("hangup");
         device.says("the call is over");
     }
+    // After a failure a press is refused for two seconds.
+    device.says("ready");
     println!(
         "the press without a network: {}",
         device.record(0)["outcome"]
